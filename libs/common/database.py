@@ -1,0 +1,114 @@
+"""The connection pool of one process: short transactions, and the empty NOTIFY that follows a commit."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+ACQUIRE_SECONDS = 2.0  # then 503: a caller that waits longer has gone (performance-and-reliability.md §6)
+NOTIFY_SECONDS = 0.005  # at most 200 a second and channel: commits that notify share one lock of the whole instance
+
+UNAVAILABLE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError, TimeoutError, OSError)
+"""What is raised when the database is away; nothing was accepted then."""
+
+_log = structlog.get_logger()
+
+
+class Channel(StrEnum):
+    """Whom a commit may wake. The notification is empty: the rows say what there is to do."""
+
+    OUTBOX = "parcours_outbox"
+    QUEUE = "parcours_queue"
+    ARCHIVE = "parcours_archive"
+    TEXTS = "parcours_texts"
+
+
+class Database:
+    """A pool whose transactions tell others that they may look."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+        self._pending: dict[Channel, asyncio.Task[None]] = {}
+
+    @asynccontextmanager
+    async def transaction(self, *wakes: Channel) -> AsyncIterator[Connection]:
+        """One transaction on one connection; after its commit the listeners of `wakes` are notified."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+        for channel in wakes:
+            self.wake(channel)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection outside any transaction, for single statements."""
+        async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+            yield connection
+
+    def wake(self, channel: Channel) -> None:
+        """Send an empty NOTIFY soon, once for all calls of the next few milliseconds. Losing it costs a second."""
+        if channel not in self._pending:
+            self._pending[channel] = asyncio.create_task(self._notify(channel))
+
+    async def _notify(self, channel: Channel) -> None:
+        await asyncio.sleep(NOTIFY_SECONDS)
+        self._pending.pop(channel, None)
+        try:
+            async with self.connection() as connection:
+                await connection.execute(f"NOTIFY {channel}")
+        except UNAVAILABLE as error:
+            _log.warning("notify_failed", channel=str(channel), error_class=type(error).__name__)
+
+    async def check(self) -> None:
+        """Raise when the database does not answer."""
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
+
+    async def close(self) -> None:
+        """Send what is still to be notified and close the pool."""
+        await asyncio.gather(*self._pending.values(), return_exceptions=True)
+        try:
+            await asyncio.wait_for(self._pool.close(), ACQUIRE_SECONDS)
+        except TimeoutError:
+            self._pool.terminate()
+
+
+@asynccontextmanager
+async def open_database(dsn: str, service: str, *, min_size: int = 2, max_size: int = 8) -> AsyncIterator[Database]:
+    """Open the pool. `service` becomes the connections' application_name, which segment_history records."""
+    pool = await asyncpg.create_pool(
+        dsn,
+        min_size=min_size,
+        max_size=max_size,
+        init=use_json,
+        timeout=5,
+        command_timeout=10,
+        server_settings={"application_name": service},
+    )
+    database = Database(pool)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def use_json(connection: Connection) -> None:
+    """Let jsonb columns be Python values on this connection."""
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS),
+        decoder=lambda raw: orjson.loads(raw[1:]),  # the first byte is jsonb's version
+        format="binary",
+    )
+
+
+def rows_to_dicts(rows: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
+    """Plain dictionaries, for answers that are serialised."""
+    return [dict(row) for row in rows]

@@ -1,0 +1,102 @@
+"""Owns how an error leaves a service over HTTP: always an RFC 9457 document with a stable `code`, never a trace or a value sent."""
+
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from libs.common.errors import Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+# Codes of problems that no code of ours raises: routing, decoding, the server itself.
+_CODES = {
+    400: "malformed", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
+    406: "not_acceptable", 408: "request_timeout", 409: "conflict", 412: "precondition_failed", 413: "too_large",
+    415: "unsupported_encoding", 416: "range_not_satisfiable", 422: "invalid_request", 429: "too_many_requests",
+    431: "too_large", 500: "internal", 502: "bad_gateway", 503: "unavailable", 504: "gateway_timeout",
+}  # fmt: skip
+
+# Texts of pydantic that are made of the schema alone. All others may quote what was sent (an enum tag, a character of an id).
+_SAFE_MESSAGES = frozenset(
+    {
+        "bool_parsing", "bool_type", "dict_type", "enum", "extra_forbidden", "float_parsing", "float_type", "greater_than",
+        "greater_than_equal", "int_from_float", "int_parsing", "int_type", "less_than", "less_than_equal", "list_type",
+        "literal_error", "missing", "string_too_long", "string_too_short", "string_type", "too_long", "too_short",
+    }
+)  # fmt: skip
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_MAX_ERRORS = 20  # more help nobody, and a body of 64 KiB could ask for thousands
+
+
+def install(app: FastAPI) -> None:
+    """Give the application the handlers for our problems, HTTP errors and refused input; 500 is the middleware's."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_refused_input)
+
+
+def from_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
+    """Return the problem that stands for a bare HTTP status."""
+    return Problem(status, _CODES.get(status, f"http_{status}"), headers=headers)
+
+
+def response(problem: Problem) -> Response:
+    """Render a problem; errors are never kept by a cache."""
+    headers = {"cache-control": "no-store", **problem.headers}
+    return Response(orjson.dumps(problem.document()), problem.status, headers, MEDIA_TYPE)
+
+
+def _on_problem(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise TypeError(f"expected a Problem, found {type(error).__name__}")
+    return response(error)
+
+
+def _on_http_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise TypeError(f"expected an HTTPException, found {type(error).__name__}")
+    if error.status_code < HTTPStatus.BAD_REQUEST:  # redirects are raised as errors too
+        return Response(status_code=error.status_code, headers=dict(error.headers or {}))
+    return response(from_status(error.status_code, error.headers))
+
+
+def _on_refused_input(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise TypeError(f"expected a RequestValidationError, found {type(error).__name__}")
+    return response(refused_input(error.errors()))
+
+
+def refused_input(errors: Sequence[Mapping[str, object]]) -> Problem:
+    """Turn pydantic's errors into one problem that names fields, never values.
+
+    A malformed path parameter or a body that is no JSON is 400 (architecture.md §7); a refused value is 422.
+    """
+    if any(error["type"] == "json_invalid" for error in errors):
+        return Problem(400, "malformed_json", "The body is not valid JSON")
+    fields = [_describe(error) for error in errors[:_MAX_ERRORS]]
+    if any(_location(error)[:1] == ("path",) for error in errors):
+        return Problem(400, "malformed_id", "A part of the path is malformed", members={"errors": fields})
+    return Problem(422, "invalid_request", "The request was understood but refused", members={"errors": fields})
+
+
+def _describe(error: Mapping[str, object]) -> dict[str, str]:
+    kind = str(error["type"])
+    message = str(error["msg"]) if kind in _SAFE_MESSAGES else "Input is not valid"
+    return {"field": ".".join(map(_part, _location(error))), "code": kind, "message": message}
+
+
+def _location(error: Mapping[str, object]) -> tuple[object, ...]:
+    location = error["loc"]
+    return tuple(location) if isinstance(location, tuple | list) else (location,)
+
+
+def _part(part: object) -> str:
+    """Keep positions and names that look like field names; another key is the caller's own text."""
+    text = str(part)
+    return text if isinstance(part, int) or _FIELD_NAME.fullmatch(text) else "…"

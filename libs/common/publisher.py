@@ -1,0 +1,67 @@
+"""The Kafka producer of one process: bounded in time, rebuilt after any failure."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+REQUEST_MS = 3_000
+PUBLISH_SECONDS = 4.0  # never trust a client to return (performance-and-reliability.md §5)
+STOP_SECONDS = 5.0
+
+
+class PublishFailedError(Exception):
+    """The broker did not confirm the message in time; it may or may not have it."""
+
+
+class Publisher:
+    """Sends and waits for the broker's confirmation; idempotence is off because it hangs when the broker is gone."""
+
+    def __init__(self, bootstrap: str, client: str) -> None:
+        self._bootstrap = bootstrap
+        self._client = client
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def publish(self, topic: str, *, key: bytes, value: bytes, headers: Mapping[str, str]) -> None:
+        """Return when all in-sync replicas have the message.
+
+        Raises:
+            PublishFailedError: nothing confirmed it; the next call starts a new producer.
+        """
+        pairs = [(name, text.encode()) for name, text in headers.items()]
+        try:
+            producer = await self._started()
+            await asyncio.wait_for(producer.send_and_wait(topic, value, key=key, headers=pairs), PUBLISH_SECONDS)
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self.close()
+            raise PublishFailedError(type(error).__name__) from error
+
+    async def close(self) -> None:
+        """Stop the producer, for at most 5 s."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(KafkaError, TimeoutError, OSError):
+                await asyncio.wait_for(producer.stop(), STOP_SECONDS)
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._bootstrap,
+                    client_id=self._client,
+                    acks="all",
+                    linger_ms=0,
+                    enable_idempotence=False,
+                    request_timeout_ms=REQUEST_MS,
+                    compression_type=None,
+                )
+                try:
+                    await asyncio.wait_for(producer.start(), PUBLISH_SECONDS)
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+            return self._producer

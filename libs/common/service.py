@@ -1,0 +1,112 @@
+"""Owns the life of a service's process: serve, drain on SIGTERM or SIGINT, leave with status 0."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from libs.common import logs
+from libs.common.health import Readiness
+from libs.common.log_events import LogEvent
+from libs.common.settings import ServiceSettings
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+START_FAILED = 3  # exit status when the lifespan or the port could not be opened; uvicorn's own
+KEEP_ALIVE_S = 65  # longer than our HTTP clients keep idle connections, so that the client closes first and none breaks
+_CANCEL_GRACE_S = 2.0  # what a cancelled shutdown gets before the process leaves without it
+
+_log = logs.get_logger()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handling, which ends the process by the signal instead of with status 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def run(make_app: Callable[[SettingsT], FastAPI], settings: SettingsT) -> None:
+    """Serve until SIGTERM or SIGINT; returns after a clean end, exits with 3 when the start failed.
+
+    From the signal on `/readyz` is 503 and `readiness.draining` is set; requests in hand get half of `DRAIN_SECONDS`, the
+    lifespan the rest. What is not done by then is left to its lease and the process leaves, still with status 0.
+    """
+    app = make_app(settings)
+    started = uvloop.run(_serve(app, settings))
+    if not started:
+        sys.exit(START_FAILED)
+
+
+async def _serve(app: FastAPI, settings: ServiceSettings) -> bool:
+    readiness: Readiness = app.state.readiness
+    server = _Server(_config(app, settings))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, readiness.draining.set)
+    serving = asyncio.create_task(server.serve(), name="serve")
+    draining = asyncio.create_task(readiness.draining.wait(), name="drain")
+    announcing = asyncio.create_task(_announce(server, settings), name="announce")
+    await asyncio.wait({serving, draining}, return_when=asyncio.FIRST_COMPLETED)
+    draining.cancel()
+    announcing.cancel()
+    if not serving.done():
+        _log.info(LogEvent.SERVICE_DRAINING, seconds=settings.drain_seconds)
+        server.should_exit = True
+        await _finish(serving, settings.drain_seconds)
+    await _collect(serving)
+    if server.started:
+        _log.info(LogEvent.SERVICE_STOPPED)
+    return server.started
+
+
+def _config(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,  # logs.py has arranged it
+        access_log=False,  # paths and query strings hold ids and tokens (W5)
+        proxy_headers=False,  # only the gateway believes X-Forwarded-For, and decides itself from whom
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, int(settings.drain_seconds / 2)),
+    )
+
+
+async def _announce(server: uvicorn.Server, settings: ServiceSettings) -> None:
+    while not server.started:  # noqa: ASYNC110 - uvicorn offers a flag, no event
+        await asyncio.sleep(0.02)
+    _log.info(LogEvent.SERVICE_STARTED, host=settings.host, port=settings.port)
+
+
+async def _finish(serving: asyncio.Task[None], seconds: float) -> None:
+    await asyncio.wait({serving}, timeout=seconds)
+    if serving.done():
+        return
+    _log.warning(LogEvent.DRAIN_EXPIRED, seconds=seconds)
+    serving.cancel()
+    await asyncio.wait({serving}, timeout=_CANCEL_GRACE_S)
+    if not serving.done():  # a thread or a client that never returns must not keep the process (R5)
+        sys.stdout.flush()
+        os._exit(0)
+
+
+async def _collect(serving: asyncio.Task[None]) -> None:
+    try:
+        await serving
+    except asyncio.CancelledError:
+        return  # cancelled by _finish
+    except SystemExit:
+        return  # uvicorn exits by itself when the port is taken; `started` is False then

@@ -1,0 +1,1 @@
+"""Our offline provider: speaks the reseller's API and renders real ambient music."""

@@ -1,0 +1,1 @@
+"""The whole platform on one machine: embedded dependencies, provider simulators, the `parcours` command."""
