@@ -56,12 +56,17 @@ def create_app(
 
     @asynccontextmanager
     async def started(app: FastAPI) -> "AsyncIterator[None]":
-        async with lifespan(app):
-            readiness.started = True
-            try:
-                yield
-            finally:
-                readiness.draining.set()
+        try:
+            async with lifespan(app):
+                readiness.started = True
+                try:
+                    yield
+                finally:
+                    readiness.draining.set()
+        except Exception as error:
+            event = LogEvent.STOP_FAILED if readiness.started else LogEvent.START_FAILED
+            _log.error(event, error=logs.describe_error(error))
+            raise
 
     app = FastAPI(
         title=service, version=settings.version, lifespan=started, docs_url=None, redoc_url=None, openapi_url=None
@@ -140,8 +145,8 @@ class _Answer:
 class BodyLimit:
     """Reads a request's body before the application sees the request, so that its bounds hold for every route.
 
-    Refuses with 415 an encoded body (a small one may unpack to gigabytes), with 413 one beyond the limit, with 408 one that
-    takes longer than 5 s to arrive.
+    Refuses with 415 an encoded body (a small one may unpack to gigabytes), with 413 one beyond the limit, with 408 one
+    that takes longer than 5 s to arrive.
     """
 
     def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT) -> None:

@@ -1,7 +1,7 @@
 """Owns the closed list of log event names; a line whose `event` is not here cannot be written (mypy refuses it).
 
-Names are past tense or a state, in alphabetical order within their part. Fields beside them never hold emotion, SUDS, free
-text, tokens or signed URLs (`logs.py` drops what slips through).
+Names are past tense or a state, in alphabetical order within their part. Fields beside them never hold emotion, SUDS,
+free text, tokens or signed URLs (`logs.py` drops what slips through).
 """
 
 from enum import StrEnum, unique
@@ -24,6 +24,10 @@ class LogEvent(StrEnum):
     SERVICE_STARTED = "service_started"
     # everything is closed
     SERVICE_STOPPED = "service_stopped"
+    # the lifespan could not open what it needs; the process leaves with status 3: error
+    START_FAILED = "start_failed"
+    # the lifespan could not close something: error
+    STOP_FAILED = "stop_failed"
     # a request ended in 500: method, route, error
     UNHANDLED_ERROR = "unhandled_error"
 

@@ -1,4 +1,4 @@
-"""Owns how a process logs: one JSON line per event on stdout, the libraries' too, with nothing personal or secret in it."""
+"""Owns how a process logs: one JSON line per event on stdout, the libraries' too, without secrets or personal data."""
 
 import logging
 import re
@@ -13,12 +13,14 @@ import structlog
 
 from libs.common.log_events import LogEvent
 
-# Dropped whatever they hold (architecture.md §7). Compared without case, `_` and `-`, so that camelCase and headers count.
+# Dropped whatever they hold (architecture.md §7). Compared without case, `_` and `-`: camelCase and headers count too.
 FORBIDDEN_KEYS = frozenset(
-    (
-        "apikey arc authorization body brief colour cookie dsn email emotion emotionstate input lines payload prompt query "
-        "querystring setcookie signature signedurl style suds sudsend sudsmid sudsstart text title"
-    ).split()
+    {
+        *("authorization", "cookie", "dsn", "signature", "signedurl", "setcookie", "query", "querystring"),  # access
+        *("body", "input", "payload"),  # whatever somebody sent
+        *("emotion", "emotionstate", "suds", "sudsstart", "sudsmid", "sudsend", "email"),  # the person
+        *("arc", "brief", "colour", "lines", "prompt", "style", "text", "title"),  # words of or for the person
+    },
 )
 _FORBIDDEN_ENDINGS = ("token", "secret", "password", "apikey")
 
@@ -64,7 +66,8 @@ def scrub(text: str) -> str:
 def describe_error(error: BaseException) -> dict[str, object]:
     """Describe an exception without the data it may quote.
 
-    PostgreSQL, pydantic and KeyError put values into their texts. Only the first line of the message is kept (DETAIL lines hold rows), with quoted parts emptied.
+    PostgreSQL, pydantic and KeyError put values into their texts, so only the first line of the message is kept (DETAIL
+    lines hold rows), with quoted parts emptied.
     """
     first_line = (str(error).splitlines() or [""])[0]
     frames = traceback.extract_tb(error.__traceback__)[-_MAX_FRAMES:]

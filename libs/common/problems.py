@@ -1,4 +1,4 @@
-"""Owns how an error leaves a service over HTTP: always an RFC 9457 document with a stable `code`, never a trace or a value sent."""
+"""Owns how an error leaves a service over HTTP: an RFC 9457 document with a stable `code`, never a trace or a value sent."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,20 +16,40 @@ MEDIA_TYPE = "application/problem+json"
 
 # Codes of problems that no code of ours raises: routing, decoding, the server itself.
 _CODES = {
-    400: "malformed", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
-    406: "not_acceptable", 408: "request_timeout", 409: "conflict", 412: "precondition_failed", 413: "too_large",
-    415: "unsupported_encoding", 416: "range_not_satisfiable", 422: "invalid_request", 429: "too_many_requests",
-    431: "too_large", 500: "internal", 502: "bad_gateway", 503: "unavailable", 504: "gateway_timeout",
-}  # fmt: skip
+    400: "malformed",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_encoding",
+    416: "range_not_satisfiable",
+    422: "invalid_request",
+    429: "too_many_requests",
+    500: "internal",
+    502: "bad_gateway",
+    503: "unavailable",
+    504: "gateway_timeout",
+}
 
-# Texts of pydantic that are made of the schema alone. All others may quote what was sent (an enum tag, a character of an id).
+# Texts of pydantic that are made of the schema alone. All others may quote what was sent (a tag, a character of an id).
 _SAFE_MESSAGES = frozenset(
     {
-        "bool_parsing", "bool_type", "dict_type", "enum", "extra_forbidden", "float_parsing", "float_type", "greater_than",
-        "greater_than_equal", "int_from_float", "int_parsing", "int_type", "less_than", "less_than_equal", "list_type",
-        "literal_error", "missing", "string_too_long", "string_too_short", "string_type", "too_long", "too_short",
-    }
-)  # fmt: skip
+        *("missing", "extra_forbidden", "enum", "literal_error"),
+        *(
+            "bool_parsing",
+            "bool_type",
+            "dict_type",
+            "float_parsing",
+            "float_type",
+            "int_from_float",
+            "int_parsing",
+            "int_type",
+        ),
+        *("greater_than", "greater_than_equal", "less_than", "less_than_equal"),
+        *("list_type", "string_type", "string_too_long", "string_too_short", "too_long", "too_short"),
+    },
+)
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 _MAX_ERRORS = 20  # more help nobody, and a body of 64 KiB could ask for thousands
 

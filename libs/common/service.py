@@ -19,7 +19,7 @@ from libs.common.settings import ServiceSettings
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
-START_FAILED = 3  # exit status when the lifespan or the port could not be opened; uvicorn's own
+START_FAILED = 3  # exit status when the lifespan could not be opened, as uvicorn's; a port that is taken gives 1
 KEEP_ALIVE_S = 65  # longer than our HTTP clients keep idle connections, so that the client closes first and none breaks
 _CANCEL_GRACE_S = 2.0  # what a cancelled shutdown gets before the process leaves without it
 
@@ -35,10 +35,10 @@ class _Server(uvicorn.Server):
 
 
 def run(make_app: Callable[[SettingsT], FastAPI], settings: SettingsT) -> None:
-    """Serve until SIGTERM or SIGINT; returns after a clean end, exits with 3 when the start failed.
+    """Serve until SIGTERM or SIGINT; returns after a clean end, exits with another status than 0 when the start failed.
 
-    From the signal on `/readyz` is 503 and `readiness.draining` is set; requests in hand get half of `DRAIN_SECONDS`, the
-    lifespan the rest. What is not done by then is left to its lease and the process leaves, still with status 0.
+    From the signal on `/readyz` is 503 and `readiness.draining` is set; requests in hand get half of `DRAIN_SECONDS`,
+    the lifespan the rest. What is not done by then is left to its lease and the process leaves, still with status 0.
     """
     app = make_app(settings)
     started = uvloop.run(_serve(app, settings))
