@@ -1,0 +1,180 @@
+"""Owns what every test may ask for: real servers (one of each a session), a database, topics or a bucket of its own."""
+
+import ipaddress
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import aioboto3
+import asyncpg
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from tests import components
+
+UNIT = Path(__file__).parent / "unit"
+_network = {"forbidden": False}
+
+
+def pytest_report_header() -> list[str]:
+    return [f"real components: {part}" for part in components.carried()]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.section("real components these tests ran against")
+    for component in components.USED:
+        terminalreporter.write_line(str(component))
+    if not components.USED:
+        terminalreporter.write_line("none: no test of this run asked for one")
+
+
+# --- servers: started by the first test that asks, ended with the session ---
+
+
+@pytest.fixture(scope="session")
+def servers_folder() -> Iterator[Path]:
+    """A folder the system user of PostgreSQL can enter, which pytest's own temporary folders are not."""
+    folder = Path(tempfile.mkdtemp(prefix="parcours-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+async def postgres_dsn(servers_folder: Path) -> AsyncIterator[str]:
+    """The session's PostgreSQL (without fsync): for `database`, or for tests that make databases themselves."""
+    async with components.postgres(servers_folder) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+async def kafka_bootstrap(servers_folder: Path) -> AsyncIterator[str]:
+    """The session's Kafka; a test names its topics and groups with `kafka_prefix`."""
+    async with components.kafka(servers_folder) as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture(scope="session")
+async def s3_server(servers_folder: Path) -> AsyncIterator[components.S3]:
+    """The session's S3 server; a test takes `s3`, which adds a bucket of its own."""
+    async with components.s3(servers_folder) as server:
+        yield server
+
+
+# --- what one test owns ---
+
+
+@pytest.fixture(scope="session")
+async def database_template(postgres_dsn: str) -> AsyncIterator[str]:
+    """The name of a database with all migrations applied, from which each test's own is copied."""
+    from libs.common import migrate  # noqa: PLC0415 - so that tests of the stack alone need no services' code
+
+    name = f"parcours_template_{secrets.token_hex(4)}"
+    await _execute(postgres_dsn, f"CREATE DATABASE {name}")
+    await migrate.apply(_with_database(postgres_dsn, name))
+    yield name
+    await _execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(postgres_dsn: str, database_template: str) -> AsyncIterator[str]:
+    """The DSN of a fresh database with all migrations applied; dropped after the test."""
+    name = f"parcours_test_{secrets.token_hex(6)}"
+    await _execute(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {database_template}")
+    yield _with_database(postgres_dsn, name)
+    await _execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def empty_database(postgres_dsn: str) -> AsyncIterator[str]:
+    """The DSN of a fresh database with nothing in it; dropped after the test."""
+    name = f"parcours_empty_{secrets.token_hex(6)}"
+    await _execute(postgres_dsn, f"CREATE DATABASE {name}")
+    yield _with_database(postgres_dsn, name)
+    await _execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def kafka_prefix() -> str:
+    """A prefix for topics and groups that no other test has."""
+    return f"t{secrets.token_hex(4)}."
+
+
+@pytest.fixture
+async def topics(kafka_bootstrap: str, kafka_prefix: str) -> AsyncIterator[str]:
+    """All the platform's topics under `kafka_prefix`, which it returns; deleted after the test."""
+    from libs.common import topics as registry  # noqa: PLC0415 - as above
+
+    await registry.apply(kafka_bootstrap, kafka_prefix)
+    yield kafka_prefix
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    await admin.start()
+    try:
+        # Twelve partitions a topic: a hundred tests' worth of them would use up the broker's files.
+        await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(kafka_prefix)])
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+async def s3(s3_server: components.S3) -> AsyncIterator[components.S3]:
+    """The S3 server with an empty bucket of the test's own; removed with its objects after the test."""
+    own = replace(s3_server, bucket=f"test-{secrets.token_hex(6)}")
+    keys = {"aws_access_key_id": own.access_key, "aws_secret_access_key": own.secret_key}
+    async with aioboto3.Session().resource("s3", endpoint_url=own.endpoint, region_name=own.region, **keys) as store:
+        bucket = await store.Bucket(own.bucket)
+        await bucket.create()
+        yield own
+        await bucket.object_versions.delete()
+        await bucket.delete()
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _with_database(dsn: str, name: str) -> str:
+    server, _, query = dsn.partition("?")
+    return f"{server.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
+
+
+# --- no network in unit tests ---
+
+
+@pytest.fixture(autouse=True)
+def _unit_tests_stay_on_this_machine(request: pytest.FixtureRequest) -> Iterator[None]:
+    _network["forbidden"] = UNIT in request.path.parents
+    yield
+    _network["forbidden"] = False
+
+
+def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
+    """An audit hook: sees every connect of this process, whatever library makes it."""
+    if not _network["forbidden"]:
+        return
+    if event in ("socket.connect", "socket.sendto"):
+        address = arguments[1]
+        if isinstance(address, tuple) and not _is_loopback(str(address[0])):
+            raise RuntimeError(f"a unit test may not reach {address[0]}: it belongs into another folder of tests/")
+    elif event == "socket.getaddrinfo" and arguments[0] and not _is_loopback(str(arguments[0])):
+        raise RuntimeError(f"a unit test may not look up {arguments[0]!r}: it belongs into another folder of tests/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host in ("localhost", ""):
+        return True
+    try:
+        return ipaddress.ip_address(host.split("%", 1)[0]).is_loopback
+    except ValueError:
+        return False
+
+
+sys.addaudithook(_refuse_network)
