@@ -1,4 +1,4 @@
-"""Owns how an error leaves a service over HTTP: an RFC 9457 document with a stable `code`, never a trace or a value sent."""
+"""Owns how an error leaves a service over HTTP: an RFC 9457 document with a stable `code`, no trace, no value sent."""
 
 import re
 from collections.abc import Mapping, Sequence
