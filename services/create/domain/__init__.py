@@ -1,0 +1,1 @@
+"""Pure decisions of create: presets, emotions, plans, words. No I/O beyond loading packaged data files once."""
