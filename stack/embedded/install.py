@@ -31,9 +31,10 @@ def install_versitygw() -> None:
     go = Path(sys.executable).parent / "go"  # the wheel's, whatever Go the machine has
     with tempfile.TemporaryDirectory(prefix="go-", dir=program.parent) as begun:
         environment = os.environ | {"GOBIN": begun, "GOTOOLCHAIN": "local", "GOFLAGS": "-trimpath", "CGO_ENABLED": "0"}
-        built = subprocess.run([go, "install", VERSITYGW_MODULE], env=environment, check=False)
+        command = [str(go), "install", VERSITYGW_MODULE]
+        built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if built.returncode != 0:
-            raise EmbeddedError(f"go install {VERSITYGW_MODULE} ended with status {built.returncode}")
+            raise EmbeddedError(f"go install {VERSITYGW_MODULE} failed:\n{built.stderr[-2000:]}")
         (Path(begun) / "versitygw").rename(program)
     print(f"versitygw {VERSITYGW}: {program}")
 
@@ -83,6 +84,8 @@ STEPS: dict[str, Callable[[], None]] = {
 
 def main() -> None:
     for name in sys.argv[1:]:
+        if name not in STEPS:
+            sys.exit(f"{name}: no such step; there are {', '.join(STEPS)}")
         try:
             STEPS[name]()
         except EmbeddedError as error:
