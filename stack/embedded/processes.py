@@ -41,8 +41,12 @@ class Spawn:
 class Server(Protocol):
     """What the supervisor and the tests know of an embedded server; it owns files, never its process."""
 
-    name: str
-    stop_signal: signal.Signals  # ends it cleanly and soon
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def stop_signal(self) -> signal.Signals:
+        """What ends it cleanly and soon."""
 
     def prepare(self) -> None:
         """Bring its folder into a state it can start on; may be called before every start."""

@@ -1,0 +1,93 @@
+"""Audio files by ffmpeg: one that was prepared for stand-ins, the length of a file, its loudness."""
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio_ffmpeg
+
+from stack.errors import StackError
+
+SAMPLE_RATE = 44_100
+PREPARED_SECONDS = 361  # a second longer than the longest segment a plan can ask for
+
+# Two soft chords that beat slowly, a little apart in left and right: inside every bound of the quality gate.
+_PREPARED = (
+    "aevalsrc=exprs='0.11*(sin(2*PI*146.8*t)+sin(2*PI*220*t)+0.7*sin(2*PI*293.7*t)*(1+0.3*sin(2*PI*0.05*t)))"
+    "|0.11*(sin(2*PI*146.9*t)+sin(2*PI*220.1*t)+0.7*sin(2*PI*293.5*t)*(1+0.3*sin(2*PI*0.05*t+1)))'"
+    f":s={SAMPLE_RATE}:d={PREPARED_SECONDS}"
+)
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """Of a whole file: integrated loudness in LUFS and true peak in dBTP (EBU R128)."""
+
+    integrated: float
+    true_peak: float
+
+
+def ffmpeg() -> str:
+    """The ffmpeg program: the one named by FFMPEG, else the wheel's."""
+    return os.environ.get("FFMPEG") or imageio_ffmpeg.get_ffmpeg_exe()
+
+
+async def run_ffmpeg(*arguments: str) -> str:
+    """Run it to its end and return what it said; raises StackError when it failed."""
+    process = await asyncio.create_subprocess_exec(
+        ffmpeg(),
+        "-nostdin",
+        "-hide_banner",
+        "-y",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _out, said = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode != 0:
+        raise StackError(f"ffmpeg ended with status {process.returncode}: {said.decode(errors='replace')[-500:]}")
+    return said.decode(errors="replace")
+
+
+async def prepare_audio(path: Path) -> None:
+    """Make the stand-in's file once: 361 s of quiet chords, MP3 192 kbit/s at about -16 LUFS."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begun = path.with_suffix(f".{os.getpid()}.mp3")
+    gain = -16.0 - (await _loudness_of("-f", "lavfi", "-i", _PREPARED)).integrated + 0.27  # LAME's own loss at 192k
+    mastered = f"volume={gain:.2f}dB"
+    await run_ffmpeg(
+        "-f", "lavfi", "-i", _PREPARED, "-af", mastered, "-codec:a", "libmp3lame", "-b:a", "192k", str(begun)
+    )
+    begun.rename(path)
+
+
+async def seconds_of(path: Path) -> float:
+    """The decoded length, to the sample: a header is a hint, the decoder decides."""
+    said = await run_ffmpeg("-i", str(path), "-map", "0:a", "-af", "ashowinfo", "-f", "null", "-")
+    last = re.findall(r"pts:(\d+).*?nb_samples:(\d+)", said)[-1]
+    rate = int(re.findall(r"rate:(\d+)", said)[-1])
+    return (int(last[0]) + int(last[1])) / rate
+
+
+async def loudness_of(path: Path) -> Loudness:
+    """Measure a file."""
+    return await _loudness_of("-i", str(path))
+
+
+async def _loudness_of(*source: str) -> Loudness:
+    said = await run_ffmpeg(*source, "-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-")
+    summary = said[said.rindex("Summary:") :]
+    integrated = re.search(r"I:\s+(-?[\d.]+|-inf) LUFS", summary)
+    peak = re.search(r"Peak:\s+(-?[\d.]+|-inf) dBFS", summary)
+    if integrated is None or peak is None:
+        raise StackError("ffmpeg told no loudness")
+    return Loudness(float(integrated[1]), float(peak[1]))

@@ -1,0 +1,154 @@
+"""The `parcours` command: its verbs and their options; what they do is in the modules beside it."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.console import Console
+
+from stack import demo, operator_commands, simulate
+from stack.assembly import Wanted
+from stack.embedded.errors import EmbeddedError
+from stack.errors import StackError
+from stack.folder import DataFolder, default_folder
+from stack.up import running
+
+app = typer.Typer(
+    name="parcours",
+    help="How I feel now, turned into a music journey: the whole platform on one machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(simulate.app, name="simulate")
+app.add_typer(operator_commands.dlq, name="dlq")
+app.add_typer(operator_commands.topics_app, name="topics")
+app.add_typer(operator_commands.outbox, name="outbox")
+
+Data = Annotated[Path, typer.Option("--data", help="Folder that holds everything of this stack.", show_default=True)]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the page and the API, on 127.0.0.1.")]
+Workers = Annotated[str, typer.Option(help="More processes of a service: generator=2,runner=2.")]
+Postgres = Annotated[str | None, typer.Option(help="Use this PostgreSQL (a DSN) instead of our own.")]
+Kafka = Annotated[str | None, typer.Option(help="Use this Kafka (HOST:PORT) instead of our own.")]
+S3 = Annotated[str | None, typer.Option(help="Use this S3 server (URL; keys in S3_ACCESS_KEY, S3_SECRET_KEY).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+
+
+@app.command()
+def up(
+    port: Port = 8080,
+    data: Data = default_folder(),  # noqa: B008 - shown as the default by --help
+    workers: Workers = "",
+    postgres: Postgres = None,
+    kafka: Kafka = None,
+    s3: S3 = None,
+) -> None:
+    """Start PostgreSQL, Kafka, the object store and every service; stop all of it with Ctrl-C."""
+    wanted = Wanted(DataFolder(data), port, parse_workers(workers), postgres, kafka, s3)
+    run(_serve(wanted))
+
+
+@app.command()
+def status(data: Data = default_folder(), as_json: AsJson = False) -> None:  # noqa: B008, FBT002 - options
+    """Show every process of the stack with its pid, address, state and since when."""
+    raise typer.Exit(operator_commands.show_status(DataFolder(data), as_json=as_json))
+
+
+@app.command(name="demo")
+def demo_command(
+    preset: Annotated[str, typer.Option(help="Which journey; see /v1/presets.")] = "panique-anxiete",
+    emotion: Annotated[str, typer.Option(help="How it feels: word-intensity.")] = "fear-0.8",
+    suds: Annotated[int, typer.Option(min=0, max=10, help="Distress now, 0 to 10.")] = 8,
+    once: Annotated[bool, typer.Option("--once", help="End when the run is ready: status 0, else 1.")] = False,  # noqa: FBT002
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,  # noqa: FBT002
+    port: Port = 8080,
+    data: Data = default_folder(),  # noqa: B008
+    workers: Workers = "",
+) -> None:
+    """Start the stack, make one journey and show how it grows; then one file of the whole."""
+    wanted = Wanted(DataFolder(data), port, parse_workers(workers))
+    wish = demo.Wish(preset, emotion, suds)
+    run(demo.demonstrate(wanted, wish, once=once, open_page=open_page))
+
+
+@app.command()
+def token(
+    user: Annotated[UUID, typer.Option(help="The user's id (a UUID).")],
+    role: Annotated[list[str], typer.Option(help="A role beyond listener, such as operator.")] = [],  # noqa: B006 - typer copies it
+    data: Data = default_folder(),  # noqa: B008
+) -> None:
+    """Print a JWT of one hour that this stack accepts."""
+    typer.echo(operator_commands.make_token(DataFolder(data), user, role))
+
+
+@app.command()
+def runs(data: Data = default_folder()) -> None:  # noqa: B008
+    """List the newest runs with their state and times."""
+    run(operator_commands.show_runs(DataFolder(data)))
+
+
+@app.command()
+def migrate(data: Data = default_folder(), postgres: Postgres = None) -> None:  # noqa: B008
+    """Bring the database to the schema of this code."""
+    run(operator_commands.migrate_database(DataFolder(data), postgres))
+
+
+@app.command()
+def doctor(data: Data = default_folder()) -> None:  # noqa: B008
+    """Check what the stack needs on this machine, and say what to type where something is missing."""
+    raise typer.Exit(asyncio.run(operator_commands.examine(DataFolder(data))))
+
+
+def parse_workers(text: str) -> dict[str, int]:
+    """`generator=2,runner=2` as numbers by service."""
+    try:
+        pairs = [item.split("=") for item in text.split(",") if item.strip()]
+        return {name.strip(): int(count) for name, count in pairs}
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not of the form generator=2,runner=2", param_hint="--workers") from None
+
+
+async def _serve(wanted: Wanted) -> int:
+    async with running(wanted) as stack:
+        sys.stdout.write(f"ready {stack.url}\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+    return 0
+
+
+async def _until_signalled(work: Coroutine[object, object, int | None]) -> int:
+    """Run `work` until it ends or the first SIGINT or SIGTERM cancels it; later ones do not cut its clean-up short."""
+    task = asyncio.ensure_future(work)
+    signalled = asyncio.Event()
+
+    def stop() -> None:
+        if not signalled.is_set():
+            signalled.set()
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        return await task or 0
+    except asyncio.CancelledError:
+        return 0
+
+
+def run(work: Coroutine[object, object, int | None]) -> None:
+    """Run a verb; what a person can mend is printed as one message, without a trace."""
+    try:
+        raise typer.Exit(asyncio.run(_until_signalled(work)))
+    except (StackError, EmbeddedError) as error:
+        Console(stderr=True).print(f"parcours: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from error
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,166 @@
+"""`parcours demo`: starts a stack, asks for one journey as a listener would, shows it grow, joins it to one file."""
+
+import asyncio
+import time
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from libs.common.identity import issue
+from stack.assembly import Wanted
+from stack.errors import StackError
+from stack.journey import Journey, join
+from stack.operator_commands import jwt_secret
+from stack.up import RunningStack, running
+
+LOOK_SECONDS = 0.2
+GIVE_UP_SECONDS = 1800.0  # longer than any deadline of a run
+TOKEN_SECONDS = 3600
+MARKS = {"queued": "waiting", "generating": "composing", "first": "playable", "complete": "stored", "failed": "failed"}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the person would choose on the page."""
+
+    preset: str
+    emotion: str
+    suds: int
+
+
+@dataclass
+class Progress:
+    """What the display shows."""
+
+    began: float
+    run: dict[str, Any]
+    first_sound: float | None = None
+    finished: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return (self.finished or time.monotonic()) - self.began
+
+    def see(self, run: dict[str, Any]) -> None:
+        """Take in the newest snapshot and note when its first sound and its end were seen."""
+        self.run = run
+        segments = run["segments"]
+        if self.first_sound is None and any(_is_playable(segment) for segment in segments):
+            self.first_sound = time.monotonic() - self.began
+        if self.finished is None and run["status"] != "creating":
+            self.finished = time.monotonic()
+
+    def eta(self) -> float | None:
+        """Seconds until the run is ready, by the pace so far; None while nothing is stored."""
+        stored = sum(segment["seconds"] for segment in self.run["segments"] if segment["status"] == "complete")
+        total = sum(segment["seconds"] for segment in self.run["segments"])
+        return self.seconds * (total - stored) / stored if stored else None
+
+
+async def demonstrate(wanted: Wanted, wish: Wish, *, once: bool, open_page: bool) -> int:
+    """Run the demonstration; 0 when the run became ready, else 1. Without `once` the stack stays up until Ctrl-C."""
+    console = Console()
+    starting = console.status("starting PostgreSQL, Kafka and the services …")
+    starting.start()
+    try:
+        async with running(wanted) as stack:
+            starting.stop()
+            console.print(f"ready {stack.url}", highlight=False)
+            if open_page:
+                webbrowser.open(stack.url)
+            ready = await _one_journey(stack, wish, console)
+            if not once:
+                console.print(f"\nThe page: {stack.url}   (Ctrl-C stops everything)", highlight=False)
+                await asyncio.Event().wait()
+            return 0 if ready else 1
+    finally:
+        starting.stop()
+
+
+async def _one_journey(stack: RunningStack, wish: Wish, console: Console) -> bool:
+    token = issue(jwt_secret(stack.wanted.folder), uuid4(), [], TOKEN_SECONDS)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=stack.url, headers=headers, timeout=15.0, trust_env=False) as client:
+        body = {"presetKey": wish.preset, "emotionState": wish.emotion, "sudsStart": wish.suds}
+        began = time.monotonic()
+        answer = await client.post("/v1/runs", json=body)
+        if answer.status_code != httpx.codes.CREATED:
+            raise StackError(f"the run was refused: {answer.status_code} {answer.text[:500]}")
+        created = answer.json()
+        console.print(f"\n{created['brief']}\n", highlight=False)
+        progress = await _follow(client, created["runId"], began, console)
+        if progress.run["status"] != "ready":
+            console.print(f"the run is {progress.run['status']}; its log: {stack.url}/v1/runs/{created['runId']}/log")
+            return False
+        folder = stack.wanted.folder.journeys / created["runId"]
+        files = await _download(client, progress.run["segments"], folder)
+        with console.status("joining the whole journey …"):
+            journey = await join(files, folder / "journey.mp3")
+    _report(console, progress, files, journey)
+    return True
+
+
+async def _follow(client: httpx.AsyncClient, run_id: str, began: float, console: Console) -> Progress:
+    progress = Progress(began, (await client.get(f"/v1/runs/{run_id}")).json())
+    with Live(_table(progress), console=console, refresh_per_second=4, transient=not console.is_terminal) as live:
+        while progress.finished is None and progress.seconds < GIVE_UP_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)
+            answer = await client.get(f"/v1/runs/{run_id}")
+            if answer.status_code == httpx.codes.OK:
+                progress.see(answer.json())
+            live.update(_table(progress))
+    return progress
+
+
+def _table(progress: Progress) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for segment in progress.run["segments"]:
+        mark = MARKS.get(segment["status"], segment["status"])
+        if segment["status"] == "generating" and _is_playable(segment):
+            mark = MARKS["first"]
+        table.add_row(
+            f"{segment['index'] + 1}",
+            segment["title"],
+            f"{segment['seconds'] // 60}:{segment['seconds'] % 60:02}",
+            mark,
+        )
+    first = "…" if progress.first_sound is None else f"{progress.first_sound:.1f} s"
+    eta = progress.eta()
+    left = "…" if eta is None else f"{eta:.0f} s"
+    table.add_row("", f"elapsed {progress.seconds:.0f} s   first sound {first}   left about {left}")
+    return table
+
+
+async def _download(client: httpx.AsyncClient, segments: list[dict[str, Any]], folder: Path) -> list[Path]:
+    """Fetch every finished file as a listener would: sign, then get."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for segment in segments:
+        signed = await client.post(f"/v1/segments/{segment['id']}/sign")
+        signed.raise_for_status()
+        audio = await client.get(signed.json()["url"])
+        audio.raise_for_status()
+        path = folder / f"{segment['index'] + 1}.mp3"
+        path.write_bytes(audio.content)
+        files.append(path)
+    return files
+
+
+def _report(console: Console, progress: Progress, files: list[Path], journey: Journey) -> None:
+    minutes, seconds = divmod(round(journey.seconds), 60)
+    console.print(f"first sound {progress.first_sound or 0:.1f} s   complete {progress.seconds:.0f} s", highlight=False)
+    for path in files:
+        console.print(str(path), highlight=False, soft_wrap=True)
+    measured = f"{journey.loudness.integrated:.1f} LUFS, true peak {journey.loudness.true_peak:.1f} dBTP"
+    console.print(f"{journey.path}   {minutes}:{seconds:02}, {measured}", highlight=False, soft_wrap=True)
+
+
+def _is_playable(segment: dict[str, Any]) -> bool:
+    return bool(segment.get("previewUrl") or segment.get("finalUrl") or segment["status"] == "complete")

@@ -1,0 +1,1 @@
+"""Stand-ins for the providers' HTTP APIs, faithful in shape and timing, for machines without the internet."""
