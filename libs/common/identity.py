@@ -87,7 +87,7 @@ class Verifier:
         """Return the user of an `Authorization` header.
 
         Raises a 401 problem: `unauthenticated` (no bearer, or the project's anon or service key), `token_expired`
-        (ours, but too old), `token_invalid` (anything else); 503 `identity_unavailable` when public keys are out of reach.
+        (ours, but too old), `token_invalid` (anything else); 503 `identity_unavailable` while no public keys are known.
         """
         scheme, _, token = (authorization or "").strip().partition(" ")
         token = token.strip()
