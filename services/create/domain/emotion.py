@@ -62,9 +62,9 @@ def parse(raw: object) -> Emotion:
         raise _bad_format()
     label = labels().get(parts[1])
     if label is None:
-        raise EmotionLabelError("unknown emotion label", allowed_labels=sorted(labels()), pattern=PATTERN)
+        raise EmotionLabelError("unknown emotion label", **_what_is_accepted())
     if not 0 <= float(parts[2]) <= 1:
-        raise EmotionIntensityError("the intensity must lie in 0…1", allowed_labels=sorted(labels()), pattern=PATTERN)
+        raise EmotionIntensityError("the intensity must lie in 0…1", **_what_is_accepted())
     if not _ACCEPTED.fullmatch(parts[0]):
         raise _bad_format()
     return Emotion(label, float(parts[2]), "listener")
@@ -76,7 +76,11 @@ def of_preset(label: str) -> Emotion:
 
 
 def _bad_format() -> EmotionFormatError:
-    return EmotionFormatError("expected label-intensity, such as fear-0.8", allowed_labels=sorted(labels()), pattern=PATTERN)
+    return EmotionFormatError("expected label-intensity, such as fear-0.8", **_what_is_accepted())
+
+
+def _what_is_accepted() -> dict[str, object]:
+    return {"allowed_labels": sorted(labels()), "pattern": PATTERN}
 
 
 def _fold(raw: str) -> str:

@@ -1,4 +1,4 @@
-"""What the generator needs to ask any provider for one segment; made from the plan alone, so nothing personal is in it."""
+"""What the generator asks any provider for one segment; made from the plan alone, so nothing personal is in it."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
