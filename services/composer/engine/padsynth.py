@@ -1,0 +1,118 @@
+"""Owns PADsynth loops: seamless stereo textures of 11.9 s, one per pitch and layer (Nasca's published algorithm)."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+from services.composer.engine.plan import SAMPLE_RATE
+
+Stereo: TypeAlias = npt.NDArray[np.float32]  # shape (2, n)
+
+LOOP_SAMPLES = 2**19
+BIN_HZ = SAMPLE_RATE / LOOP_SAMPLES
+TOP_HZ = 12_000.0  # no harmonic above: pads must not hiss
+LOOP_SIGMA = 0.25
+CACHED_LOOPS = 52  # 4.2 MB each: 218 MB, so that a worker stays below 450 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One timbre of a pad; the numbers are those of audio-and-player.md §5.4."""
+
+    number: int  # part of the phase seed
+    harmonics: int
+    slope: float
+    damping: float  # of what lies above 500 Hz
+    cents: float  # width of a harmonic
+    low_cut_hz: float = 0.0  # below it × 0.15
+
+
+LAYERS = {
+    "dark": Layer(0, 9, 2.1, 1.0, 38),
+    "bright": Layer(1, 32, 1.05, 0.12, 38),
+    "air": Layer(2, 32, 0.7, 0.03, 38, low_cut_hz=1800),
+    "string": Layer(3, 32, 1.2, 0.12, 25),
+}
+
+
+def frequency(pitch: float) -> float:
+    return float(440.0 * 2 ** ((pitch - 69) / 12))
+
+
+def spectrum(pitch: int, layer: Layer) -> npt.NDArray[np.float32]:
+    """Amplitude per bin: every harmonic a Gaussian band that widens upwards."""
+    amplitudes = np.zeros(LOOP_SAMPLES // 2 + 1, np.float32)
+    base = frequency(pitch)
+    for harmonic in range(1, min(layer.harmonics, int(TOP_HZ / base)) + 1):
+        hertz = base * harmonic
+        level = harmonic**-layer.slope * (1.0 if harmonic % 2 else 0.7)
+        if hertz > 500:  # noqa: PLR2004 - corner of the damping, Hz
+            level *= float(np.exp(-(((hertz - 500) / 2600) ** 2) * layer.damping))
+        width = (2 ** (layer.cents * (0.6 + 0.4 * harmonic**0.5) / 1200) - 1) * base * harmonic**0.75
+        sigma = max(width / (2 * BIN_HZ), 1.0)
+        centre = hertz / BIN_HZ
+        low = max(int(centre - 5 * sigma), 1)
+        high = min(int(centre + 5 * sigma) + 1, len(amplitudes) - 1)
+        bins = np.arange(low, high, dtype=np.float32)
+        amplitudes[low:high] += level / sigma**0.5 * np.exp(-(((bins - centre) / sigma) ** 2))
+    if layer.low_cut_hz:
+        amplitudes[: int(layer.low_cut_hz / BIN_HZ)] *= 0.15
+    return amplitudes
+
+
+def loop_bins(pitch: int, layer: Layer) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.complex64]]:
+    """Which bins a loop uses, and their complex values (2, used), scaled so that the loop has σ = .25.
+
+    Seeded by pitch and layer alone, so loops are identical in every process. Both channels share .8 of a common
+    signal: independent phases would lose 3 dB in mono (§5.10).
+    """
+    amplitudes = spectrum(pitch, layer)
+    used = np.flatnonzero(amplitudes > amplitudes.max() * 1e-6)
+    random = np.random.default_rng([pitch, layer.number])
+    turns = np.exp(2j * np.pi * random.random((3, len(used)), dtype=np.float32)).astype(np.complex64)
+    bins = amplitudes[used] * (np.float32(0.8) * turns[0] + np.float32(0.6) * turns[1:])
+    variance = (np.abs(bins) ** 2).sum(axis=1, keepdims=True) * 2 / LOOP_SAMPLES**2  # Parseval, one-sided
+    bins *= LOOP_SIGMA / np.sqrt(variance)  # each channel: a note must not lean to one side by chance
+    return used, bins
+
+
+def make_loop(pitch: int, layer: Layer) -> Stereo:
+    """Seamless by construction."""
+    used, values = loop_bins(pitch, layer)
+    bins = np.zeros((2, LOOP_SAMPLES // 2 + 1), np.complex64)
+    bins[:, used] = values
+    loop: Stereo = fft.irfft(bins, LOOP_SAMPLES, axis=1)
+    return loop
+
+
+class LoopCache:
+    """The most recently used loops of this process."""
+
+    def __init__(self, capacity: int = CACHED_LOOPS) -> None:
+        self._capacity = capacity
+        self._loops: OrderedDict[tuple[int, str], Stereo] = OrderedDict()
+
+    def loop(self, pitch: int, layer: str) -> Stereo:
+        key = (pitch, layer)
+        if key not in self._loops:
+            if len(self._loops) >= self._capacity:
+                self._loops.popitem(last=False)
+            self._loops[key] = make_loop(pitch, LAYERS[layer])
+        self._loops.move_to_end(key)
+        return self._loops[key]
+
+    def read(self, pitch: int, layer: str, start: int, count: int) -> Stereo:
+        """`count` samples from `start`, wrapping; a copy that may be changed."""
+        loop = self.loop(pitch, layer)
+        start %= LOOP_SAMPLES
+        pieces: list[Stereo] = []
+        while count > 0:
+            piece = loop[:, start : start + count]
+            pieces.append(piece)
+            count -= piece.shape[1]
+            start = 0
+        return np.concatenate(pieces, axis=1)

@@ -1,0 +1,81 @@
+"""Owns the room and the shore: convolution reverb with a carried tail, and the sea wash."""
+
+import functools
+
+import numpy as np
+from scipy import fft, signal
+
+from services.composer.engine.padsynth import Stereo
+from services.composer.engine.plan import SAMPLE_RATE
+
+REVERB_SECONDS = 4.5
+WET = 0.5
+BANDS = ((60, 300, 3.6), (300, 1200, 3.2), (1200, 3500, 2.3), (3500, 9000, 1.2))  # Hz, Hz, decay time in s
+SEA_SAMPLES = 40 * SAMPLE_RATE
+SEA_LEVEL = 0.010
+SWELL_SAMPLES = 10 * SAMPLE_RATE  # 0.1 Hz: six swells a minute, the pace of slow breathing
+
+
+@functools.cache
+def response() -> Stereo:
+    """The room: noise in four bands that fade at their own pace; fixed seed, unit energy per channel."""
+    count = round(REVERB_SECONDS * SAMPLE_RATE)
+    time = np.arange(count) / SAMPLE_RATE
+    random = np.random.default_rng(4_500)
+    room = np.zeros((2, count))
+    for low, high, decay in BANDS:
+        band = signal.butter(2, (low, high), "bandpass", fs=SAMPLE_RATE, output="sos")
+        room += signal.sosfilt(band, random.standard_normal((2, count)), axis=1) * np.exp(-6.9 * time / decay)
+    room *= np.clip(time / 0.020, 0, 1)  # onset 20 ms
+    end = round(0.5 * SAMPLE_RATE)
+    room[:, -end:] *= np.cos(np.arange(end) / end * np.pi / 2) ** 2
+    room /= np.sqrt((room**2).sum(axis=1, keepdims=True))
+    return room.astype(np.float32)
+
+
+class Reverb:
+    """Overlap-add over blocks of one size; the block grid is part of the sound's bits, so it never varies."""
+
+    def __init__(self, block: int) -> None:
+        self._block = block
+        self._size = fft.next_fast_len(block + response().shape[1] - 1, real=True)
+        self._room = fft.rfft(response(), self._size, axis=1)
+        self._tail = np.zeros((2, self._size - block), np.float32)
+
+    def process(self, dry: Stereo) -> Stereo:
+        """The wet block of a dry one; what rings on is kept for the next call."""
+        full: Stereo = fft.irfft(fft.rfft(dry, self._size, axis=1) * self._room, self._size, axis=1)
+        count = self._tail.shape[1]
+        overlap = min(count, self._block)
+        full[:, :overlap] += self._tail[:, :overlap]
+        wet = full[:, : self._block].copy()
+        rest = full[:, self._block :]
+        if count > self._block:
+            rest[:, : count - self._block] += self._tail[:, self._block :]
+        self._tail = rest.copy()
+        wet *= np.float32(WET)
+        return wet
+
+
+@functools.cache
+def shore() -> Stereo:
+    """40 s of periodic noise, amplitude 1/f^0.9 above 30 Hz, dull above 2.5 kHz; channels independent."""
+    hertz = np.fft.rfftfreq(SEA_SAMPLES, 1 / SAMPLE_RATE)
+    level = np.where(hertz > 30, np.maximum(hertz, 1.0) ** -0.9 * np.exp(-hertz / 2500), 0.0)  # noqa: PLR2004 - Hz
+    random = np.random.default_rng(40)
+    turns = np.exp(2j * np.pi * random.random((2, len(hertz)))).astype(np.complex64)
+    noise: Stereo = fft.irfft((level * turns).astype(np.complex64), SEA_SAMPLES, axis=1)
+    noise /= noise.std()
+    return noise
+
+
+def sea(run_sample: int, shift: int, count: int) -> Stereo:
+    """Sea at a place of the run. Swells follow the run, so they meet at joins; the noise is shifted per segment,
+
+    since two identical noises would add up to 3 dB more inside a join.
+    """
+    places = np.arange(run_sample, run_sample + count)
+    swell = 0.55 + 0.45 * np.sin(2 * np.pi * (places % SWELL_SAMPLES) / SWELL_SAMPLES - np.pi / 2)
+    noise = np.take(shore(), (places + shift) % SEA_SAMPLES, axis=1)
+    noise *= (SEA_LEVEL * swell**1.5).astype(np.float32)
+    return noise
