@@ -79,10 +79,12 @@ lint: setup-test
 format: setup-test
 	@$(VENV)/bin/ruff check --fix --quiet . ; $(VENV)/bin/ruff format .
 
-## contracts: check the schemas and recorded examples of all topics against the code
+## contracts: write what is generated from the code: schemas of the topics, schema.sql, the states' picture
 .PHONY: contracts
-contracts: setup-test
-	@$(PY) -m pytest tests/contract $(ARGS)
+contracts: setup
+	@$(PY) -m libs.common.contracts
+	@$(PY) -m stack.schema_file
+	@$(PY) -m libs.common.state_diagram
 
 ## locks: compile all lock files anew from their .in files; newer versions by ARGS=--upgrade
 .PHONY: locks
