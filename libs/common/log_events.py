@@ -14,6 +14,8 @@ class LogEvent(StrEnum):
     # Every process
     # a dependency did not answer a health check: check, error
     CHECK_FAILED = "check_failed"
+    # the database did not take a request, which was answered with 503: error
+    DEPENDENCY_UNAVAILABLE = "dependency_unavailable"
     # DRAIN_SECONDS passed with work in hand; it is left to its lease: seconds
     DRAIN_EXPIRED = "drain_expired"
     # a line of a library's own logger: logger, message

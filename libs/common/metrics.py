@@ -76,6 +76,7 @@ class Metric(StrEnum):
     POSSIBLE_DOUBLE_CHARGE = "possible_double_charge_total"
     SURPLUS_GENERATIONS = "surplus_generations_total"
     GENERATION_COST = "generation_cost_total"
+    FILE_CONFIRMATIONS = "file_confirmations_total"
     BUILD_INFO = "build_info"
 
 
@@ -119,6 +120,9 @@ SPECS: dict[Metric, Spec] = {
     Metric.POSSIBLE_DOUBLE_CHARGE: Spec(_C, "ambiguous attempts sent again", ("provider",)),
     Metric.SURPLUS_GENERATIONS: Spec(_C, "paid results nobody needed", ("provider",)),
     Metric.GENERATION_COST: Spec(_C, "cost of attempts", ("provider", "unit")),
+    Metric.FILE_CONFIRMATIONS: Spec(
+        _C, "W4 questions to the generator: success, running, failed, unknown, unanswered", ("outcome",)
+    ),
     Metric.BUILD_INFO: Spec(_G, "1 for the running build"),
 }
 

@@ -4,15 +4,28 @@ import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
+import asyncpg
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from libs.common import logs
+from libs.common.database import UNAVAILABLE
 from libs.common.errors import Problem
+from libs.common.log_events import LogEvent
 
 MEDIA_TYPE = "application/problem+json"
+
+# The database is away, full, or took our transaction back: nothing was accepted, the same request may succeed.
+_PASSING = (
+    *UNAVAILABLE,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+)
+_RETRY_AFTER_S = 2  # a pool's acquire time-out; PostgreSQL restarts in less
 
 # Codes of problems that no code of ours raises: routing, decoding, the server itself.
 _CODES = {
@@ -53,12 +66,19 @@ _SAFE_MESSAGES = frozenset(
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 _MAX_ERRORS = 20  # more help nobody, and a body of 64 KiB could ask for thousands
 
+_log = logs.get_logger()
+
 
 def install(app: FastAPI) -> None:
-    """Give the application the handlers for our problems, HTTP errors and refused input; 500 is the middleware's."""
+    """Give the application the handlers for our problems, HTTP errors, refused input and a database that is away.
+
+    500 is the middleware's (`http.py`).
+    """
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_refused_input)
+    for passing in _PASSING:
+        app.add_exception_handler(passing, _on_passing)
 
 
 def from_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
@@ -84,6 +104,13 @@ def _on_http_error(_request: Request, error: Exception) -> Response:
     if error.status_code < HTTPStatus.BAD_REQUEST:  # redirects are raised as errors too
         return Response(status_code=error.status_code, headers=dict(error.headers or {}))
     return response(from_status(error.status_code, error.headers))
+
+
+def _on_passing(_request: Request, error: Exception) -> Response:
+    if isinstance(error, ValueError):  # asyncpg.DataError is an InterfaceError too, but our own fault: 500
+        raise error
+    _log.warning(LogEvent.DEPENDENCY_UNAVAILABLE, error=logs.describe_error(error))
+    return response(from_status(503, {"retry-after": str(_RETRY_AFTER_S)}))
 
 
 def _on_refused_input(_request: Request, error: Exception) -> Response:
