@@ -1,1 +1,1 @@
-"""Takes the providers' webhooks: token check, payload dialects, facts; it has no egress at all."""
+"""The callback: hears what providers say about attempts, checks that they may say it, and writes it down once."""

@@ -1,0 +1,1 @@
+"""Pure decisions of the callback: what a payload means, and what news changes."""
