@@ -35,7 +35,8 @@ _BANNED: dict[str, re.Pattern[str]] = {
 _TUTOIEMENT = re.compile(r"\b(?:tu|te|toi|ton|ta|tes)\b|\bt'")
 # A model may not hand out medicines, telephone numbers, links or sums.
 _NEVER_FROM_A_MODEL = re.compile(
-    r"\bmedica(?:ment|tion|l)|\bpills?\b|\bcomprimes?\b|\btablets?\b|\b\d+ ?(?:mg|ml)\b|https?:|www\.|@|\d{3}|[<>{}\[\]\\]"
+    r"\bmedica(?:ment|tion|l)|\bpills?\b|\bcomprimes?\b|\btablets?\b|\b\d+ ?(?:mg|ml)\b"
+    r"|https?:|www\.|@|\d{3}|[<>{}\[\]\\]"
 )
 
 _COLOUR_SHAPE = re.compile(r"[A-Za-z][a-z ,;'\-]*")  # one capital at most: no artist names, no digits, no tempo
