@@ -118,9 +118,8 @@ class Verifier:
             header = jwt.get_unverified_header(token)
         except _DECODE_ERRORS:
             raise _refused("token_invalid", "malformed") from None
-        algorithm = header.get("alg")
-        key_id = header.get("kid")
-        if _REFUSED_HEADERS & header.keys():
+        algorithm, key_id = header.get("alg"), header.get("kid")
+        if _REFUSED_HEADERS & header.keys() or not isinstance(algorithm, str):
             raise _refused("token_invalid", "header")
         if key_id is not None and not (isinstance(key_id, str) and _KEY_ID.fullmatch(key_id)):
             raise _refused("token_invalid", "kid")
