@@ -28,6 +28,7 @@ AWAY: Final = (
     *UNAVAILABLE,
     asyncpg.OperatorInterventionError,  # starting up, shutting down
     asyncpg.InsufficientResourcesError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # accepts no connections; a lock was not to be had
     asyncpg.TransactionRollbackError,
 )
 VERDICTS: Final = ("accepted", "skipped", "unauthorised", "malformed", "too_large", "unavailable")

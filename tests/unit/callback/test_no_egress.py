@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-# aiokafka is absent from the list: the registry of topics, which names events, loads its admin client; nothing uses it here.
+# aiokafka is absent: the registry of topics, which names events, loads its admin client; nothing uses it here.
 FORBIDDEN = ("httpx", "httpx2", "requests", "aiohttp", "faststream", "aioboto3", "botocore", "openai")
 
 
