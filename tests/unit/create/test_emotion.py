@@ -90,9 +90,18 @@ def test_there_are_41_labels_and_74_names_without_a_second_meaning() -> None:
 def test_the_low_labels_are_those_of_the_table() -> None:
     low = {label.label for label in emotion.labels().values() if label.low}
     assert low == {
-        "sadness", "grief", "loneliness", "numb", "apathy", "boredom", "fatigue", "exhaustion", "nostalgia", "melancholy",
+        "sadness",
+        "grief",
+        "loneliness",
+        "numb",
+        "apathy",
+        "boredom",
+        "fatigue",
+        "exhaustion",
+        "nostalgia",
+        "melancholy",
         "listless",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
