@@ -21,7 +21,7 @@ SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 START_FAILED = 3  # exit status when the lifespan could not be opened, as uvicorn's; a port that is taken gives 1
 KEEP_ALIVE_S = 65  # longer than our HTTP clients keep idle connections, so that the client closes first and none breaks
-_CANCEL_GRACE_S = 2.0  # what a cancelled shutdown gets before the process leaves without it
+_GRACE_S = 2.0  # what a cancelled shutdown gets before the process leaves without it
 
 _log = logs.get_logger()
 
@@ -92,21 +92,25 @@ async def _announce(server: uvicorn.Server, settings: ServiceSettings) -> None:
 
 
 async def _finish(serving: asyncio.Task[None], seconds: float) -> None:
+    """Wait for the server and for the threads it still runs; leave without them when their time is over (R5)."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
     await asyncio.wait({serving}, timeout=seconds)
     if serving.done():
-        return
+        # Ending the event loop would join these threads without a bound.
+        threads = loop.create_task(loop.shutdown_default_executor())
+        await asyncio.wait({threads}, timeout=max(_GRACE_S, deadline - loop.time()))
+        if threads.done():
+            return
     _log.warning(LogEvent.DRAIN_EXPIRED, seconds=seconds)
     serving.cancel()
-    await asyncio.wait({serving}, timeout=_CANCEL_GRACE_S)
-    if not serving.done():  # a thread or a client that never returns must not keep the process (R5)
-        sys.stdout.flush()
-        os._exit(0)
+    await asyncio.wait({serving}, timeout=_GRACE_S)  # sockets and temporary files get a chance
+    sys.stdout.flush()
+    os._exit(0)
 
 
 async def _collect(serving: asyncio.Task[None]) -> None:
     try:
         await serving
-    except asyncio.CancelledError:
-        return  # cancelled by _finish
     except SystemExit:
         return  # uvicorn exits by itself when the port is taken; `started` is False then
