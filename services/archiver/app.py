@@ -1,0 +1,147 @@
+"""Owns the archiver's composition: opens what it needs, starts lanes and sweep, hears the news."""
+
+import fcntl
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import httpx
+import imageio_ffmpeg
+from fastapi import FastAPI
+
+from libs.common import migrate
+from libs.common.consumers import Consumers
+from libs.common.database import Channel, Database, open_database
+from libs.common.health import Check, Readiness
+from libs.common.http import create_app
+from libs.common.loops import Loops, Work, open_loops
+from libs.common.messaging import open_messaging
+from libs.common.objects import open_objects
+from libs.common.wakeups import Wakeups, open_wakeups
+from services.archiver.clients.files import Files
+from services.archiver.clients.generator import Generator
+from services.archiver.consumers import subscribe
+from services.archiver.handlers.finals import archive_final
+from services.archiver.handlers.growing import GrowingCopies
+from services.archiver.handlers.previews import copy_preview
+from services.archiver.handlers.serving import Previews
+from services.archiver.handlers.tools import Tools
+from services.archiver.routes import internal_routes
+from services.archiver.settings import Settings
+from services.archiver.sweeps import Lane, sweep_missing
+
+SERVICE: Final = "archiver"
+LOOK_SECONDS: Final = 1.0  # notifications are lost with a connection
+SWEEP_SECONDS: Final = 5.0  # performance-and-reliability.md §4.3
+DRAIN_SHARE: Final = 0.5  # of DRAIN_SECONDS for files in hand; the rest is for closing
+_ROOM: Final = "parcours-archiver-"
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """Build the application; the lifespan opens everything else."""
+    checks: dict[str, Check] = {}
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            database = await enter(open_database(settings.database_url.get_secret_value(), SERVICE))
+            wakeups = await enter(open_wakeups(settings.database_url.get_secret_value(), SERVICE))
+            tools = await _open_tools(settings, database, stack)
+            copies = GrowingCopies()
+            previews = Previews(tools, copies)
+            stack.push_async_callback(previews.close)
+            app.include_router(internal_routes(previews, settings.internal_secret))
+            lanes = _lanes(settings, tools, copies)
+            for lane in lanes.values():
+                stack.push_async_callback(lane.close, settings.drain_seconds * DRAIN_SHARE)
+            loops = await enter(open_loops(settings.drain_seconds * DRAIN_SHARE))
+            _start(loops, wakeups, lanes, settings, database)
+            loops.add("schema", _schema_awaited(database, app.state.readiness), every=LOOK_SECONDS)
+            checks.update(database=database.check, objects=tools.objects.check)
+            await enter(open_messaging(_consumers(settings, database), database=database, wakeups=wakeups, loops=loops))
+            yield
+
+    return create_app(service=SERVICE, settings=settings, lifespan=lifespan, checks=checks)
+
+
+async def _open_tools(settings: Settings, database: Database, stack: AsyncExitStack) -> Tools:
+    client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+    generator = Generator(client, settings.generator_url, settings.internal_secret.get_secret_value())
+    return Tools(
+        database=database,
+        objects=await stack.enter_async_context(open_objects(settings)),
+        files=Files(settings.allowed()),
+        confirm=generator.confirm,
+        ffmpeg=settings.ffmpeg or Path(imageio_ffmpeg.get_ffmpeg_exe()),
+        spool=stack.enter_context(_spool()),
+        time_scale=settings.time_scale,
+    )
+
+
+def _lanes(settings: Settings, tools: Tools, copies: GrowingCopies) -> dict[str, Lane]:
+    """Previews have hands of their own: they are what a listener waits for."""
+    lane = partial(Lane, database=tools.database, time_scale=tools.time_scale)
+    return {
+        "previews": lane("preview", settings.archiver_previews, partial(copy_preview, tools=tools, copies=copies)),
+        "finals": lane("final", settings.archiver_workers, partial(archive_final, tools=tools)),
+    }
+
+
+def _start(loops: Loops, wakeups: Wakeups, lanes: dict[str, Lane], settings: Settings, database: Database) -> None:
+    for name, lane in lanes.items():
+        lane.wake = wakeups.event(Channel.ARCHIVE)
+        loops.add(name, lane.turn, every=LOOK_SECONDS, wake=lane.wake)
+    sweep = partial(sweep_missing, database, settings.time_scale)
+    loops.add("missing", sweep, every=SWEEP_SECONDS * settings.time_scale)
+
+
+def _schema_awaited(database: Database, readiness: Readiness) -> Work:
+    """Keep `/readyz` at 503 until the schema is the one this code needs."""
+    readiness.waiting_for.add("schema")
+
+    async def look() -> bool:
+        if "schema" in readiness.waiting_for:
+            async with database.connection() as connection:
+                if await migrate.is_current(connection):
+                    readiness.waiting_for.discard("schema")
+        return False
+
+    return look
+
+
+def _consumers(settings: Settings, database: Database) -> Consumers:
+    consumers = Consumers(
+        database,
+        settings.kafka_bootstrap,
+        SERVICE,
+        settings.kafka_prefix,
+        wakes=(Channel.OUTBOX, Channel.ARCHIVE),
+        time_scale=settings.time_scale,
+    )
+    subscribe(consumers)
+    return consumers
+
+
+@contextmanager
+def _spool() -> Iterator[Path]:
+    """Room on the disk for this process, locked while it lives; what killed processes left is removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_ROOM}*"):
+        _remove_abandoned(left)
+    folder = Path(tempfile.mkdtemp(prefix=_ROOM))
+    with (folder / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    with suppress(OSError), (folder / "lock").open("rb") as lock:  # another user's, or being removed
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)

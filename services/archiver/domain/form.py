@@ -1,0 +1,178 @@
+"""Owns how decoded takes become the file of a segment: which parts, which gain, whether the bytes may stay."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+from services.archiver.domain.failures import Code, GiveUp
+
+SAMPLE_RATE: Final = 44100  # Hz of what is stored
+KILOBITS: Final = 192  # of what is stored (audio-and-player.md §1)
+LAME_LOSS_DB: Final = 0.27  # LAME's own scaling at 192k (§2.2)
+LEVEL_TOLERANCE_LU: Final = 0.5  # §1
+PEAK_BEFORE_DBTP: Final = -1.5  # true peak before coding (§1)
+PEAK_CODED_DBTP: Final = -1.0  # true peak in the coded file (§1)
+MAX_GAIN_DB: Final = 20.0  # raw loudness is −35…−7 LUFS (§4); silence must not become noise
+FADE_LAST_SECONDS: Final = 12.0  # the last segment ends inside its file (§2.1)
+TAIL_SECONDS: Final = 5.0  # lies under the head of the next segment
+JOIN_SECONDS: Final = 5.0  # equal-power, between parts
+SHORT_BY_SECONDS: Final = 2.0  # such a file is padded inside its tail (§2.4)
+RAW_LEAST_SECONDS: Final = 45.0  # §4
+EXACT_SAMPLES: Final = 1152  # one frame
+FADED_DB: Final = -30.0  # the last second of a file that has faded, against its median
+PART_LEAST_SECONDS: Final = 15.0  # a part that its own fade-out leaves shorter is taken whole
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the plan asks of a segment's file."""
+
+    samples: int
+    lufs: float
+    last: bool
+
+    @classmethod
+    def from_plan(cls, plan: Mapping[str, Any]) -> Self | None:
+        """Read a segment's plan; `None` when it names no length (then the file is kept as received)."""
+        seconds = plan.get("file_seconds")
+        if not isinstance(seconds, int | float) or seconds <= 0:
+            return None
+        return cls(round(seconds * SAMPLE_RATE), float(plan.get("loudness_lufs", -16.0)), bool(plan.get("last", False)))
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """A decoded take. `samples` count at `sample_rate`; `lufs` and `peak_dbtp` are of what the plan keeps of it.
+
+    `levels_db` has one RMS value a second.
+    """
+
+    samples: int
+    sample_rate: int
+    channels: int
+    lufs: float
+    peak_dbtp: float
+    range_lu: float
+    levels_db: tuple[float, ...]
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.sample_rate
+
+    @property
+    def played_out_seconds(self) -> float:
+        """Where the take's own fade-out begins: behind the last second within 6 dB of the median (§2.4)."""
+        if not self.levels_db:
+            return self.seconds
+        floor = statistics.median(self.levels_db) - 6.0
+        loud = [second for second, level in enumerate(self.levels_db) if level >= floor]
+        usable = min(float(loud[-1] + 1), self.seconds) if loud else self.seconds
+        return usable if usable >= PART_LEAST_SECONDS else self.seconds
+
+    @property
+    def has_faded(self) -> bool:
+        return len(self.levels_db) > 1 and self.levels_db[-1] <= statistics.median(self.levels_db) + FADED_DB
+
+    def record(self) -> dict[str, Any]:
+        """What is kept of a take, in units by name."""
+        return {
+            "seconds": round(self.seconds, 3),
+            "sample_rate": self.sample_rate,
+            "channels": self.channels,
+            "lufs": round(self.lufs, 2),
+            "peak_dbtp": round(self.peak_dbtp, 2),
+            "range_lu": round(self.range_lu, 2),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of one take in the segment's file; neighbours overlap by `JOIN_SECONDS`."""
+
+    take: int
+    seconds: float
+    gain_db: float
+    limited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to write the file: parts in order, then the fade (`None` for none), then exactly `samples`."""
+
+    parts: tuple[Part, ...]
+    samples: int
+    fade_from_seconds: float | None = None
+    fade_seconds: float = 0.0
+
+
+def refuse_too_short(measures: Measures) -> None:
+    """Raise when a take is too short to be completed."""
+    if measures.seconds < RAW_LEAST_SECONDS:
+        raise GiveUp(Code.TOO_SHORT, f"{measures.seconds:.1f} s")
+
+
+def gain_db(measures: Measures, wanted: Wanted) -> float:
+    """Static gain before coding; none when the level is already right (the curve of the plan is kept)."""
+    if not math.isfinite(measures.lufs) or measures.lufs <= -70.0:  # noqa: PLR2004 - the meter's word for silence
+        return 0.0
+    return max(-MAX_GAIN_DB, min(MAX_GAIN_DB, wanted.lufs - measures.lufs + LAME_LOSS_DB))
+
+
+def level_is_right(measures: Measures, wanted: Wanted) -> bool:
+    """Whether the coded file as it is keeps level and peak."""
+    return abs(measures.lufs - wanted.lufs) <= LEVEL_TOLERANCE_LU and measures.peak_dbtp <= PEAK_CODED_DBTP
+
+
+def may_stay_coded(measures: Measures, wanted: Wanted) -> bool:
+    """Whether whole frames of this take, cut to length, are the segment's file without coding again."""
+    right_rate = measures.sample_rate == SAMPLE_RATE and measures.channels == 2  # noqa: PLR2004 - stereo
+    ends = not wanted.last or (abs(measures.samples - wanted.samples) <= EXACT_SAMPLES and measures.has_faded)
+    return right_rate and measures.samples >= wanted.samples and ends and level_is_right(measures, wanted)
+
+
+def is_long_enough(measures: Measures, wanted: Wanted) -> bool:
+    return measures.seconds >= wanted.seconds - SHORT_BY_SECONDS
+
+
+def plan_form(takes: Sequence[Measures], wanted: Wanted) -> Recipe:
+    """Bring one take, or several in turn, to the wanted length.
+
+    Interim for short files until the composer continues them (§2.4, 3): takes 1, 2, 1, 2 … until it is long enough.
+    """
+    first = takes[0]
+    if is_long_enough(first, wanted):
+        end = min(first.seconds, wanted.seconds)
+        parts = [_part(1, first, end, wanted)]
+    else:
+        parts, end = _in_turn(takes, wanted), wanted.seconds
+    if wanted.last:
+        return Recipe(tuple(parts), wanted.samples, max(0.0, end - FADE_LAST_SECONDS), min(FADE_LAST_SECONDS, end))
+    if end < wanted.seconds - 1 / SAMPLE_RATE:
+        fade_from = wanted.seconds - TAIL_SECONDS
+        return Recipe(tuple(parts), wanted.samples, fade_from, end - fade_from)
+    return Recipe(tuple(parts), wanted.samples)
+
+
+def _in_turn(takes: Sequence[Measures], wanted: Wanted) -> list[Part]:
+    parts: list[Part] = []
+    end = 0.0
+    while end < wanted.seconds:
+        turn = len(parts) % len(takes)
+        usable = takes[turn].played_out_seconds
+        parts.append(_part(turn + 1, takes[turn], usable, wanted))
+        end += usable - (JOIN_SECONDS if len(parts) > 1 else 0.0)
+    surplus = min(end - wanted.seconds, parts[-1].seconds - 2 * JOIN_SECONDS)  # a join needs its length on both sides
+    parts[-1] = replace(parts[-1], seconds=parts[-1].seconds - surplus)
+    return parts
+
+
+def _part(take: int, measures: Measures, seconds: float, wanted: Wanted) -> Part:
+    # A right level is still raised by what LAME takes away, else coding again lets it sink a little each time.
+    gain = gain_db(measures, wanted)
+    return Part(take, seconds, gain, limited=measures.peak_dbtp + gain > PEAK_BEFORE_DBTP)

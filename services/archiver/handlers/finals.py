@@ -1,0 +1,233 @@
+"""Owns storing a finished file: once, whole and named after what it is; or giving it up for good."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from libs.common import metrics
+from libs.common.database import Channel, Connection
+from libs.common.events import SegmentComplete, SegmentFailed
+from libs.common.lifecycle import SegmentMove, lock_run, move_segment
+from libs.common.metrics import Metric
+from libs.common.objects import ObjectExists
+from libs.common.outbox import announce
+from services.archiver import storage
+from services.archiver.domain.failures import GATE, Code, GiveUp, MayPass
+from services.archiver.fault_points import reach
+from services.archiver.handlers import publishing
+from services.archiver.handlers.taking import Made, make_file
+from services.archiver.handlers.tools import Tools
+from services.archiver.storage import Job, Order
+
+KEPT_SECONDS: Final = {"composer": 600.0, "replicate": 3600.0, "fal": 7 * 86400.0}
+"""How long a provider keeps a file (providers.md §0.4); composer's are made again for nothing."""
+
+KEPT_LONGEST_SECONDS: Final = 14 * 86400.0  # sunoapi.org, and who is not named above
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object in the store that an attempt answers for."""
+
+    attempt_id: UUID
+    sha256: bytes
+    measures: Mapping[str, Any]
+
+
+async def archive_final(job: Job, *, tools: Tools) -> None:
+    """Bring a job of kind `final` to its end; raises `MayPass` or the store's error when it should be tried again."""
+    async with tools.database.connection() as connection:
+        order = await storage.read_order(connection, job.attempt_id)
+    if order is None or order.rank < 5 or not order.alive:  # noqa: PLR2004 - delivered
+        await _drop(job, tools)
+        return
+    if order.segment_status == "complete":
+        await _drop_surplus(job, order, tools)
+        return
+    try:
+        stored = await _recognise(order, tools) if job.tries > 1 else None
+        await _complete(job, order, stored or await _store(job, order, tools), tools)
+    except GiveUp as failure:
+        await _give_up(job, order, failure, tools)
+
+
+async def _store(job: Job, order: Order, tools: Tools) -> Stored:
+    with tools.room() as folder:
+        try:
+            made = await make_file(order, folder=folder, tools=tools)
+        except MayPass as pause:
+            if job.age_seconds > KEPT_SECONDS.get(order.provider, KEPT_LONGEST_SECONDS) * tools.time_scale:
+                raise GiveUp(Code.FILE_GONE, pause.reason) from pause
+            raise
+        reach("after_download")
+        path = made.formed.path
+        sha256 = await asyncio.to_thread(_hash, path)
+        stored = Stored(order.attempt_id, sha256, _describe(made, path.stat().st_size))
+        async with tools.database.transaction() as connection:
+            await storage.note_candidate(connection, order.attempt_id, sha256, stored.measures)
+        reach("before_put")
+        try:
+            await tools.objects.put(
+                order.final_key,
+                path,
+                content_type="audio/mpeg",
+                sha256=sha256,
+                metadata={"attempt-id": str(order.attempt_id)},
+                if_absent=True,
+            )
+        except ObjectExists:
+            return await _recognise(order, tools) or _unknown_object(order)
+    reach("after_put")
+    return stored
+
+
+async def _recognise(order: Order, tools: Tools) -> Stored | None:
+    """The object at the segment's key, when an attempt of this segment announced exactly these bytes."""
+    info = await tools.objects.head(order.final_key)
+    if info is None or info.sha256 is None:
+        return None
+    try:
+        attempt_id = UUID(info.metadata.get("attempt-id", ""))
+    except ValueError:
+        return None
+    async with tools.database.connection() as connection:
+        measures = await storage.read_candidate(connection, order.segment_id, attempt_id, info.sha256)
+    return Stored(attempt_id, info.sha256, measures) if measures is not None else None
+
+
+def _unknown_object(order: Order) -> Stored:
+    _log.error("object_unknown", run_id=str(order.run_id), segment_id=str(order.segment_id))
+    raise MayPass("an object nobody announced has the key")
+
+
+async def _complete(job: Job, order: Order, stored: Stored, tools: Tools) -> None:
+    async with tools.database.transaction(Channel.OUTBOX) as connection:
+        await lock_run(connection, order.run_id)
+        moved = await move_segment(
+            connection,
+            order.segment_id,
+            "complete",
+            storage_path=order.final_key,
+            duration_seconds=round(stored.measures["duration_ms"] / 1000),
+            once={"suno_download_url": stored.measures["original_url"]},
+            notes={name: value for name, value in stored.measures.items() if name != "original_url"}
+            | {"sha256": stored.sha256.hex()},
+        )
+        waited = None
+        if moved is not None:
+            await storage.mark_stored(connection, stored.attempt_id, stored.sha256, stored.measures)
+            await announce(connection, _news(order, stored))
+            waited = await _seconds_since_request(connection, moved)
+        surplus = await storage.mark_surplus(connection, order.attempt_id)
+        await storage.delete_job(connection, job)
+        reach("before_commit")
+    if moved is not None:
+        _measure_success(order, waited)
+    if surplus:
+        _count_surplus(order)
+
+
+async def _give_up(job: Job, order: Order, failure: GiveUp, tools: Tools) -> None:
+    async with tools.database.transaction(Channel.OUTBOX, Channel.ARCHIVE) as connection:
+        await lock_run(connection, order.run_id)
+        number = await storage.give_up_attempt(connection, order.attempt_id, failure.code)
+        if number is not None:
+            await announce(
+                connection,
+                SegmentFailed(
+                    run_id=order.run_id,
+                    segment_id=order.segment_id,
+                    attempt_id=order.attempt_id,
+                    attempt_no=number,
+                    error_code=failure.code,
+                    retryable=True,
+                ),
+            )
+            if failure.code in GATE:
+                await publishing.withdraw(connection, order)
+        await storage.delete_job(connection, job)
+    if number is not None:
+        metrics.count(Metric.SEGMENT_ERRORS, track=order.track, provider=order.provider, error_code=failure.code)
+        _log.warning("file_given_up", error_code=str(failure.code), found=failure.found, **_ids(order))
+
+
+async def _drop(job: Job, tools: Tools) -> None:
+    async with tools.database.connection() as connection:
+        await storage.delete_job(connection, job)
+
+
+async def _drop_surplus(job: Job, order: Order, tools: Tools) -> None:
+    async with tools.database.transaction() as connection:
+        surplus = await storage.mark_surplus(connection, order.attempt_id)
+        await storage.delete_job(connection, job)
+    if surplus:
+        _count_surplus(order)
+
+
+def _describe(made: Made, size: int) -> dict[str, Any]:
+    """What is kept of a stored file, in the attempt's measures and in the segment's metadata."""
+    formed = made.formed
+    return {
+        "duration_ms": round(formed.measures.seconds * 1000),
+        "size_bytes": size,
+        "parts": formed.parts,
+        "measures": formed.measures.record(),
+        "coded_again": formed.coded,
+        "archive_mode": made.mode,
+        "provider_confirmed": made.confirmed,
+        "provider_sha256": made.provider_sha256,
+        "original_url": made.original_url,
+    }
+
+
+def _news(order: Order, stored: Stored) -> SegmentComplete:
+    return SegmentComplete(
+        run_id=order.run_id,
+        segment_id=order.segment_id,
+        attempt_id=stored.attempt_id,
+        storage_path=order.final_key,
+        duration_seconds=stored.measures["duration_ms"] / 1000,
+        size_bytes=stored.measures["size_bytes"],
+        sha256=stored.sha256.hex(),
+    )
+
+
+async def _seconds_since_request(connection: Connection, moved: SegmentMove) -> float | None:
+    seconds: float | None = await connection.fetchval(
+        "SELECT extract(epoch FROM clock_timestamp() - $1::timestamptz)::float8", moved.requested_at
+    )
+    return seconds
+
+
+def _measure_success(order: Order, waited: float | None) -> None:
+    metrics.count(Metric.SEGMENTS_FINISHED, track=order.track, outcome="complete", provider=order.provider)
+    if waited is not None:
+        metrics.observe(Metric.SEGMENT_TTFC, waited, track=order.track, provider=order.provider)
+    _log.info("file_stored", **_ids(order))
+
+
+def _count_surplus(order: Order) -> None:
+    metrics.count(Metric.SURPLUS_GENERATIONS)
+    _log.warning("surplus_generation", **_ids(order))
+
+
+def _ids(order: Order) -> dict[str, object]:
+    return {
+        "run_id": str(order.run_id),
+        "segment_id": str(order.segment_id),
+        "provider": order.provider,
+        "attempt": order.attempt_no,
+    }
+
+
+def _hash(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -1,0 +1,48 @@
+"""Owns what the use cases are handed: the database, the store, the ways out, the sound program and room on the disk."""
+
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+from libs.common.database import Database
+from libs.common.objects import ObjectStore
+from services.archiver.clients.files import Fetched
+from services.archiver.clients.generator import Confirmation
+
+
+class Files(Protocol):
+    """Fetches provider files under F1; both raise `GiveUp` or `MayPass`."""
+
+    async def fetch(self, url: str, into: Path) -> Fetched:
+        """Copy a finished file."""
+        ...
+
+    def stream(self, url: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Follow a file that still grows."""
+        ...
+
+
+Confirm = Callable[[UUID], Awaitable[Confirmation]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The archiver's dependencies; the composition root builds them."""
+
+    database: Database
+    objects: ObjectStore
+    files: Files
+    confirm: Confirm
+    ffmpeg: Path
+    spool: Path
+    time_scale: float = 1.0
+
+    @contextmanager
+    def room(self) -> Iterator[Path]:
+        """A folder for one piece of work, removed after it."""
+        with tempfile.TemporaryDirectory(dir=self.spool) as folder:
+            yield Path(folder)

@@ -1,0 +1,39 @@
+"""Owns the archiver's environment."""
+
+from pydantic import Field
+
+from libs.common.settings import (
+    DatabaseSettings,
+    FfmpegSettings,
+    KafkaSettings,
+    ObjectSettings,
+    PeerSettings,
+    ProviderFileSettings,
+    ProviderSettings,
+    ServiceSettings,
+    SunoSettings,
+)
+from services.archiver.domain.addresses import PROVIDER_HOSTS, AllowList
+
+
+class Settings(
+    ServiceSettings,
+    DatabaseSettings,
+    KafkaSettings,
+    ObjectSettings,
+    PeerSettings,
+    ProviderSettings,
+    SunoSettings,
+    ProviderFileSettings,
+    FfmpegSettings,
+):
+    """What the archiver reads."""
+
+    archiver_workers: int = Field(default=2, ge=1, le=64)  # finals at once: each may keep one core busy for 10 s
+    archiver_previews: int = Field(default=32, ge=1, le=256)  # previews at once: they wait for the network
+
+    def allowed(self) -> AllowList:
+        """Where files may come from: the configured hosts, else those of the configured providers."""
+        names = self.providers or (("suno",) if self.suno_api_key.get_secret_value() else ())
+        hosts = self.provider_file_hosts or tuple(host for name in names for host in PROVIDER_HOSTS.get(name, ()))
+        return AllowList.of(hosts, self.provider_file_private_origins)

@@ -1,0 +1,161 @@
+"""Owns writing a segment's file: whole frames kept as they are, or coded anew, with our Info frame in front (§6.2)."""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from libs.common import mp3
+from services.archiver.domain.containers import Container
+from services.archiver.domain.failures import Code, GiveUp
+from services.archiver.domain.form import (
+    EXACT_SAMPLES,
+    JOIN_SECONDS,
+    KILOBITS,
+    LEVEL_TOLERANCE_LU,
+    MAX_GAIN_DB,
+    SAMPLE_RATE,
+    Measures,
+    Recipe,
+    Wanted,
+    may_stay_coded,
+    plan_form,
+)
+from services.archiver.sound import ffmpeg
+from services.archiver.sound.measure import Take, measure
+
+LIMIT: Final = "alimiter=limit=0.84:level=disabled:latency=1"  # 0.84 = −1.51 dBFS (§2.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Formed:
+    """A finished file, what it measures, and how it was made; `coded` is false when the frames are the provider's."""
+
+    path: Path
+    measures: Measures
+    parts: list[dict[str, object]]
+    coded: bool
+
+
+async def bring_to_form(program: Path, takes: Sequence[Take], wanted: Wanted, folder: Path) -> Formed:
+    """Write the file of a segment, exactly as long as wanted; raises `GiveUp` when ffmpeg cannot."""
+    target = folder / "final.mp3"
+    first = takes[0]
+    if first.layout is not None and stays_coded(first, wanted):
+        await asyncio.to_thread(cut_frames, first.path, first.layout, wanted.samples, target)
+        measures = replace(first.measures, samples=wanted.samples)
+        return Formed(target, measures, _whole(first, wanted.seconds), coded=False)
+    recipe = plan_form([take.measures for take in takes], wanted)
+    measures = await _code(program, takes, recipe, target)
+    off = wanted.lufs - measures.lufs
+    if LEVEL_TOLERANCE_LU < abs(off) <= MAX_GAIN_DB:  # a limiter or a long fade took some: once more, with that in mind
+        recipe = replace(recipe, parts=tuple(replace(part, gain_db=part.gain_db + off) for part in recipe.parts))
+        measures = await _code(program, takes, recipe, target)
+    if abs(measures.samples - wanted.samples) > EXACT_SAMPLES:
+        raise GiveUp(Code.DURATION_OFF, f"{measures.samples} samples for {wanted.samples}")
+    parts = [_record(takes[part.take - 1], part.seconds) for part in recipe.parts]
+    return Formed(target, measures, parts, coded=True)
+
+
+async def keep_as_received(program: Path, take: Take, folder: Path) -> Formed:
+    """The file as it came, coded anew only if it is no MP3 (the mode `record`)."""
+    if take.layout is not None:
+        return Formed(take.path, take.measures, _whole(take, take.measures.seconds), coded=False)
+    target = folder / "final.mp3"
+    samples = round(take.measures.seconds * SAMPLE_RATE)
+    graph = f"[0:a:0]{_common()},atrim=end_sample={samples},apad=whole_len={samples}[out]"
+    await _encode(program, ffmpeg.source(take.path, take.container), graph, samples, target)
+    measures = await measure(program, target, Container.MP3, keep_seconds=None)
+    return Formed(target, measures, _whole(take, measures.seconds), coded=True)
+
+
+def stays_coded(take: Take, wanted: Wanted) -> bool:
+    """Whether the take's own frames can be the file: constant bit rate, clean, long and level enough."""
+    layout = take.layout
+    if layout is None or not layout.constant or not layout.clean_end or layout.first.kilobits < KILOBITS:
+        return False
+    enough = layout.frames * layout.first.samples >= wanted.samples + _delay(layout)
+    return enough and may_stay_coded(take.measures, wanted)
+
+
+def cut_frames(source: Path, layout: mp3.Layout, samples: int, target: Path) -> None:
+    """Copy as many whole frames as the length needs, behind an Info frame that hides the rest; blocking."""
+    delay = _delay(layout)
+    frames = layout.frames
+    if layout.samples != samples:  # an exact file keeps all its frames
+        frames = min(frames, mp3.frames_needed(samples, delay=delay))
+    end = mp3.frames_end(source, layout, frames)
+    size = end - layout.audio_start
+    head = mp3.info_frame(layout.first, frames=frames, audio_bytes=size, samples=samples, delay=delay)
+    _write(source, layout.audio_start, size, head, target)
+
+
+def _delay(layout: mp3.Layout) -> int:
+    announced = layout.gaps.delay if layout.gaps else None
+    return mp3.ENCODER_DELAY if announced is None else announced
+
+
+async def _code(program: Path, takes: Sequence[Take], recipe: Recipe, target: Path) -> Measures:
+    sources = [argument for part in recipe.parts for argument in ffmpeg.source(*_file(takes[part.take - 1]))]
+    await _encode(program, sources, graph_of(recipe), recipe.samples, target)
+    return await measure(program, target, Container.MP3, keep_seconds=None)
+
+
+def _file(take: Take) -> tuple[Path, Container]:
+    return take.path, take.container
+
+
+def graph_of(recipe: Recipe) -> str:
+    """The filter graph of a recipe: each part levelled and cut, joined by equal power, limited, faded, exactly long."""
+    chains = [
+        f"[{place}:a:0]{_common()},volume={part.gain_db:.3f}dB:precision=float,atrim=end={part.seconds:.6f}[p{place}]"
+        for place, part in enumerate(recipe.parts)
+    ]
+    joined = "[p0]"
+    for place in range(1, len(recipe.parts)):
+        chains.append(f"{joined}[p{place}]acrossfade=d={JOIN_SECONDS:g}:c1=qsin:c2=qsin[j{place}]")
+        joined = f"[j{place}]"
+    steps = [LIMIT] if any(part.limited for part in recipe.parts) else []
+    if recipe.fade_from_seconds is not None:
+        # hsin is sin² rising, so it falls as cos²
+        steps.append(f"afade=t=out:curve=hsin:st={recipe.fade_from_seconds:.6f}:d={recipe.fade_seconds:.6f}")
+    steps += [f"atrim=end_sample={recipe.samples}", f"apad=whole_len={recipe.samples}"]
+    return ";".join([*chains, f"{joined}{','.join(steps)}[out]"])
+
+
+def _common() -> str:
+    return f"aresample={SAMPLE_RATE},aformat=sample_fmts=fltp:channel_layouts=stereo"
+
+
+async def _encode(program: Path, sources: Sequence[str], graph: str, samples: int, target: Path) -> None:
+    bare = target.with_suffix(".frames")
+    coder = ["-c:a", "libmp3lame", "-b:a", f"{KILOBITS}k", "-ar", str(SAMPLE_RATE), "-ac", "2", "-map_metadata", "-1"]
+    plain = ["-write_xing", "0", "-id3v2_version", "0", "-f", "mp3", "-y", f"file:{bare}"]
+    await ffmpeg.run(program, [*sources, "-filter_complex", graph, "-map", "[out]", *coder, *plain])
+    await asyncio.to_thread(_put_info_in_front, bare, samples, target)
+
+
+def _put_info_in_front(bare: Path, samples: int, target: Path) -> None:
+    layout = mp3.scan(bare)
+    head = mp3.info_frame(layout.first, frames=layout.frames, audio_bytes=layout.audio_bytes, samples=samples)
+    _write(bare, layout.audio_start, layout.audio_bytes, head, target)
+    bare.unlink()
+
+
+def _write(source: Path, start: int, size: int, head: bytes, target: Path) -> None:
+    with source.open("rb") as frames, target.open("wb") as file:
+        file.write(head)
+        frames.seek(start)
+        shutil.copyfileobj(frames, file, 1 << 16)
+        file.truncate(len(head) + size)
+
+
+def _whole(take: Take, seconds: float) -> list[dict[str, object]]:
+    return [_record(take, seconds)]
+
+
+def _record(take: Take, seconds: float) -> dict[str, object]:
+    """One entry of the recipe that is kept with the segment (§2.4)."""
+    return {"source": "provider", "take": take.number, "from_seconds": 0.0, "to_seconds": round(seconds, 3)}
