@@ -1,1 +1,1 @@
-"""The edge that browsers and partners speak to: authentication, limits, progress stream, media, the page."""
+"""The edge: authentication, limits, progress streams, media with ranges, the earlier paths, the page."""

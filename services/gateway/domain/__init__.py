@@ -1,0 +1,1 @@
+"""Owns the gateway's pure decisions: rates, ranges, addresses, cursors, the rollout."""

@@ -1,0 +1,1 @@
+"""Owns the edge's HTTP: one module for each audience."""

@@ -1,0 +1,142 @@
+"""Owns how rows become what a listener or an operator may see of them."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic.alias_generators import to_camel
+
+from services.gateway.schemas import LogEntry, Progress, RunSummary, RunView, SegmentView
+from services.gateway.storage import Row
+
+Address = Callable[[str], Awaitable[str]]
+"""Signs an object key."""
+
+_MEASURED = ("preview_offset_ms", "same_take", "preview_gain_db", "quiet_points_ms", "narration_windows_ms")
+_PERSONAL = ("emotion_state", "suds_start", "suds_mid", "suds_end", "brief")
+_INTERNAL = frozenset({"version", "takes", "storage_path", "preview_path"})  # providers' addresses, places of ours
+_STEPS = ("dispatched", "submitted", "first", "delivered", "finished")
+
+
+async def run_view(run: Row, segments: Sequence[Row], last_event_id: int, *, address: Address | None) -> RunView:
+    """Return a run; without `address` the reader is an operator, who sees no person in it."""
+    shown = run if address is not None else run | dict.fromkeys(_PERSONAL)
+    views: list[SegmentView] = []
+    start = 0.0
+    for segment in segments:
+        view = await _segment_view(segment, start, address)
+        views.append(view)
+        start += view.seconds or 0
+    return RunView(
+        **{name: shown[name] for name in ("id", "status", "preset_key", "locale", "strategy", *_PERSONAL)},
+        created_at=run["created_at"],
+        updated_at=run["updated_at"],
+        seed=run["plan"].get("seed"),
+        total_seconds=run["plan"].get("total_seconds"),
+        ttfp_seconds=_ttfp_seconds(run["created_at"], segments),
+        progress=_progress(segments),
+        segments=views,
+        last_event_id=last_event_id,
+    )
+
+
+def run_summary(run: Row) -> RunSummary:
+    names = ("id", "status", "preset_key", "locale", "segments_count", "segments_complete", "created_at", "updated_at")
+    return RunSummary(**{name: run[name] for name in names}, total_seconds=run["plan"].get("total_seconds"))
+
+
+async def event_data(payload: Mapping[str, Any], at: datetime, *, address: Address) -> dict[str, object]:
+    """Return what the owner's stream says of one event: no provider's address, our own signed instead."""
+    shown: dict[str, object] = {to_camel(name): value for name, value in payload.items() if name not in _INTERNAL}
+    shown["at"] = at
+    if "preview_path" in payload:  # null: the preview was withdrawn
+        path = payload["preview_path"]
+        shown["previewUrl"] = None if path is None else await address(path)
+    if "storage_path" in payload:
+        shown["finalUrl"] = await address(payload["storage_path"])
+    return shown
+
+
+def log_entries(history: Sequence[Row], attempts: Sequence[Row]) -> list[LogEntry]:
+    """Return what happened to a run, oldest first."""
+    entries = [
+        LogEntry(
+            at=row["changed_at"],
+            kind="status",
+            segment_id=row["segment_id"],
+            segment_index=row["segment_index"],
+            event=row["to_status"],
+            from_status=row["from_status"],
+            by=row["changed_by"],
+        )
+        for row in history
+    ]
+    entries += [entry for row in attempts for entry in _attempt_entries(row)]
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def _attempt_entries(row: Row) -> list[LogEntry]:
+    """One entry for each step that was reached; how it ended stands at the last."""
+    reached = [step for step in _STEPS if row[f"{step}_at"] is not None]
+    return [_attempt_entry(row, step, last=step == reached[-1]) for step in reached]
+
+
+def _attempt_entry(row: Row, step: str, *, last: bool) -> LogEntry:
+    gave_up = last and row["gave_up_rank"] is not None and row["rank"] <= row["gave_up_rank"]
+    return LogEntry(
+        at=row[f"{step}_at"],
+        kind="attempt",
+        segment_id=row["segment_id"],
+        segment_index=row["segment_index"],
+        event="gave_up" if gave_up and step == "finished" else step,
+        attempt=row["attempt_no"],
+        provider=row["provider"],
+        bridge=row["bridge"],
+        outcome=("gave_up" if gave_up else row["outcome"]) if last else None,
+        error_code=row["error_code"] if last else None,
+    )
+
+
+async def _segment_view(segment: Row, start_seconds: float, address: Address | None) -> SegmentView:
+    plan, metadata = segment["plan"], segment["metadata"]
+    preview, final = metadata.get("preview_path"), segment["storage_path"]
+    return SegmentView(
+        id=segment["id"],
+        index=segment["segment_index"],
+        title=segment["title"] if address is not None else None,
+        status=segment["status"],
+        seconds=plan.get("seconds"),
+        file_seconds=plan.get("file_seconds"),
+        start_seconds=start_seconds,
+        duration_seconds=segment["duration_seconds"],
+        preview_url=await address(preview) if address is not None and preview else None,
+        final_url=await address(final) if address is not None and final and segment["status"] == "complete" else None,
+        **{name: metadata.get(name) for name in _MEASURED},
+    )
+
+
+def _progress(segments: Sequence[Row]) -> Progress:
+    complete = [segment for segment in segments if segment["status"] == "complete"]
+    playable = [segment for segment in segments if segment["metadata"].get("preview_path")]
+    total = sum(_seconds(segment) for segment in segments)
+    return Progress(
+        segments=len(segments),
+        playable=len({segment["id"] for segment in (*complete, *playable)}),
+        complete=len(complete),
+        failed=sum(segment["status"] == "failed" for segment in segments),
+        fraction=round(sum(map(_seconds, complete)) / total, 4) if total else 0.0,
+    )
+
+
+def _seconds(segment: Row) -> float:
+    return float(segment["plan"].get("seconds") or 0)
+
+
+def _ttfp_seconds(created_at: datetime, segments: Sequence[Row]) -> float | None:
+    """Return run created → first playable sound: `first`, or `complete` where `first` was skipped."""
+    stamps = [
+        segment["metadata"].get("first_received_at") or segment["metadata"].get("complete_received_at")
+        for segment in segments
+    ]
+    times = [datetime.fromisoformat(stamp) for stamp in stamps if isinstance(stamp, str)]
+    return round(max(0.0, (min(times) - created_at).total_seconds()), 3) if times else None
