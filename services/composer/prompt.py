@@ -11,7 +11,12 @@ _METRE = re.compile(r"\b(6/8|12/8|3/4|4/4) time", re.IGNORECASE)
 _KEY = re.compile(r"\b(Eb|E♭|[CDFGA]) (natural minor|major|aeolian|dorian|mixolydian|ionian|lydian)\b", re.IGNORECASE)
 _PLACE = re.compile(r"(\d)/(\d)\s*$")  # `<title> <i>/<n>`
 _MODE_NAMES = {"natural minor": "aeolian", "major": "ionian"}
-_DENSITIES = {"very sparse": 0.24, "sparse": 0.37, "moderately full": 0.52, "flowing": 0.66}  # middles of domain.md §4.3
+_DENSITIES = {
+    "very sparse": 0.24,
+    "sparse": 0.37,
+    "moderately full": 0.52,
+    "flowing": 0.66,
+}  # middles of domain.md §4.3
 _BRIGHTNESSES = {"dark and muffled": 0.22, "warm": 0.34, "clear but soft": 0.48}
 _TIMBRE_WORDS = (
     ("handpan", "handpan"),

@@ -5,6 +5,7 @@ from its spectrum; the sum over time, gated like a meter gates, is the loudness 
 """
 
 import functools
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from services.composer.engine.plan import FADE_OUT_SECONDS, SAMPLE_RATE, Segment
 from services.composer.engine.score import Note, Score
 from services.composer.engine.space import WET, response
 
-Powers = npt.NDArray[np.float64]
+Powers: TypeAlias = npt.NDArray[np.floating]
 
 STRUCK_PROBES = (62, 70, 78, 86)
 
@@ -29,7 +30,9 @@ def forecast_lufs(plan: SegmentPlan, score: Score, tails: tuple[float, float] = 
     times = plan.span.start_seconds + np.arange(seconds) + 0.5
     for note in score.notes:
         if note.part == "pad":
-            _spread(powers, note.start, note.seconds + tails[0], min(4.0, 0.3 * note.seconds), _pad_power(plan, note, times))
+            _spread(
+                powers, note.start, note.seconds + tails[0], min(4.0, 0.3 * note.seconds), _pad_power(plan, note, times)
+            )
         elif note.part == "bass":
             power = _loop_power(note.pitch, "dark", 0.15, 0.0) * (0.17 * note.velocity) ** 2
             _spread(powers, note.start, note.seconds + tails[1], 1.2, power)
@@ -117,16 +120,3 @@ def _struck_profile(recipe: str, send: float, pitch: int) -> Powers:
     whole = len(power) // SAMPLE_RATE * SAMPLE_RATE
     profile: Powers = power[:whole].reshape(-1, SAMPLE_RATE).mean(axis=1)
     return profile
-
-
-def warm(timbre: str) -> None:
-    """Compute what all forecasts of a timbre set share, before somebody waits for it."""
-    for pitch in range(52, 76):
-        for note, layer in ((pitch, "dark"), (pitch, voices.pad_layer(timbre)), (pitch + 12, "air")):
-            _loop_powers(note, layer, 1.0)
-    for pitch in range(36, 48):
-        _loop_powers(pitch, "dark", 0.15)
-    for part in ("keys", "bell", "pulse"):
-        recipe, _, send = voices.struck_recipe(timbre, part)
-        for pitch in STRUCK_PROBES if recipe != "bowed" else ():
-            _struck_profile(recipe, send, pitch)

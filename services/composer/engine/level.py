@@ -27,16 +27,21 @@ def encoder_gain(kilobits: int) -> float:
 def k_weighting() -> npt.NDArray[np.float64]:
     """Second-order sections of both stages (coefficients as in the published derivation of BS.1770 for any rate)."""
     sections = []
-    for hertz, quality, gain_db, shelf in ((1681.974450955533, 0.7071752369554196, 3.999843853973347, True),
-                                           (38.13547087602444, 0.5003270373238773, 0.0, False)):
+    for hertz, quality, gain_db, shelf in (
+        (1681.974450955533, 0.7071752369554196, 3.999843853973347, True),
+        (38.13547087602444, 0.5003270373238773, 0.0, False),
+    ):
         k = math.tan(math.pi * hertz / SAMPLE_RATE)
         a0 = 1 + k / quality + k * k
         poles = [1.0, 2 * (k * k - 1) / a0, (1 - k / quality + k * k) / a0]
         if shelf:
             high = 10 ** (gain_db / 20)
             band = high**0.4996667741545416
-            zeros = [(high + band * k / quality + k * k) / a0, 2 * (k * k - high) / a0,
-                     (high - band * k / quality + k * k) / a0]
+            zeros = [
+                (high + band * k / quality + k * k) / a0,
+                2 * (k * k - high) / a0,
+                (high - band * k / quality + k * k) / a0,
+            ]
         else:
             zeros = [1.0, -2.0, 1.0]
         sections.append(zeros + poles)

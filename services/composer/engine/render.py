@@ -10,7 +10,7 @@ from services.composer.engine.padsynth import LoopCache, Stereo
 from services.composer.engine.plan import FADE_OUT_SECONDS, SAMPLE_RATE, SegmentPlan
 from services.composer.engine.score import PREROLL_SECONDS, Note, Score, compose
 from services.composer.engine.space import SEA_SAMPLES, Reverb, sea
-from services.composer.engine.voices import VoiceBank
+from services.composer.engine.voices import VoiceBank, WaveCache
 
 BLOCK_SAMPLES = 10 * SAMPLE_RATE  # fixed for ever within a version: the grid shows in the last bits of the reverb
 TAIL_SAMPLES = 40 * SAMPLE_RATE  # longest note: 16 beats at 56 BPM · 1.12 + 3 s = 22 s
@@ -22,10 +22,11 @@ class Instrument:
 
     def __init__(self) -> None:
         self._loops = LoopCache()
+        self._waves = WaveCache()
         self._banks: dict[str, VoiceBank] = {}
 
     def bank(self, timbre: str) -> VoiceBank:
-        return self._banks.setdefault(timbre, VoiceBank(self._loops, timbre))
+        return self._banks.setdefault(timbre, VoiceBank(self._loops, self._waves, timbre))
 
     def blocks(self, plan: SegmentPlan, score: Score | None = None, extra_gain: float = 1.0) -> Iterator[Stereo]:
         """Blocks of (2, n) float32 that add up to exactly `plan.samples`; any prefix is the same in every render."""

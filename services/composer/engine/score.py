@@ -11,7 +11,9 @@ from services.composer.engine.plan import Moment, SegmentPlan
 
 Part = Literal["pad", "bass", "keys", "bell", "pulse", "shaker", "clap"]
 
-PREROLL_SECONDS = 6.0  # later segments begin inside the music: pads stand and the reverb is filled at their first sample
+PREROLL_SECONDS = (
+    6.0  # later segments begin inside the music: pads stand and the reverb is filled at their first sample
+)
 PAD_PANS = (-0.7, -0.25, 0.25, 0.7)
 MELODY_LOW, MELODY_HIGH, MELODY_CENTRE = 62, 86, 73
 MELODY_START = 74
@@ -68,21 +70,14 @@ def _sustained(plan: SegmentPlan, chord: Chord, offset: float, phases: random.Ra
     start = chord.start - offset
     for pitch, pan in zip(chord.voicing, PAD_PANS, strict=True):
         velocity = 0.55 + 0.1 * phases.random()
-        yield _note(start, 1.12 * chord.seconds, pitch, velocity, "pad", pan, moment, phases)
-    yield _note(start, 1.05 * chord.seconds, chord.bass, 0.6, "bass", 0.0, moment, phases)
+        yield _note("pad", start, 1.12 * chord.seconds, pitch, velocity, pan=pan, moment=moment, phase=phases.random())
+    yield _note("bass", start, 1.05 * chord.seconds, chord.bass, 0.6, pan=0.0, moment=moment, phase=phases.random())
 
 
 def _note(
-    start: float,
-    seconds: float,
-    pitch: int,
-    velocity: float,
-    part: Part,
-    pan: float,
-    moment: Moment,
-    phases: random.Random,
+    part: Part, start: float, seconds: float, pitch: int, velocity: float, *, pan: float, moment: Moment, phase: float
 ) -> Note:
-    return Note(start, seconds, pitch, velocity, part, pan, phases.random(), moment.brightness, moment.arousal)
+    return Note(start, seconds, pitch, velocity, part, pan, phase, moment.brightness, moment.arousal)
 
 
 def _melody(
@@ -92,7 +87,7 @@ def _melody(
     offset: float,
     end: float,
 ) -> Iterator[Note]:
-    """Walk the grid of half-beats (thirds in compound time); every grid point draws, so density never shifts pitches."""
+    """Walk the grid of half-beats, thirds in compound time."""
     dice = random.Random(plan.seed_for("melody"))  # noqa: S311
     last = MELODY_START
     beat = math.ceil(clock.beat_of(offset))
@@ -111,7 +106,8 @@ def _melody(
             velocity = (0.35 + 0.25 * dice.random()) * (0.8 + 0.3 * (moment.arousal + 1) / 2)
             part: Part = "keys" if dice.random() < 0.75 else "bell"  # noqa: PLR2004 - three of four notes are keys
             start = max(0.0, time - offset + dice.gauss(0, JITTER_SECONDS))
-            yield _note(start, 5.0, last, velocity, part, dice.uniform(-0.5, 0.5), moment, dice)
+            pan = dice.uniform(-0.5, 0.5)
+            yield _note(part, start, 5.0, last, velocity, pan=pan, moment=moment, phase=dice.random())
         step += 1
         if step == parts:
             beat, step = beat + 1, 0
@@ -141,14 +137,15 @@ def _percussion(plan: SegmentPlan, clock: BeatClock, begin: float, offset: float
         moment = plan.path.at(time)
         if moment.pulse > 0:
             level = moment.pulse * (1.0 if beat % 2 == 0 else 0.6)
-            yield _note(time - offset, 0.5, 36, level, "pulse", 0.0, moment, dice)
+            yield _note("pulse", time - offset, 0.5, 36, level, pan=0.0, moment=moment, phase=0.0)
         if moment.groove > 0:
             metre = span_at(plan.spans, time).metre
             level = moment.groove * GROOVE_GAIN
             off_beat = clock.time_of(beat + 0.5)
-            yield _note(off_beat - offset, 0.15, 90, level * (0.8 + 0.2 * dice.random()), "shaker", 0.3, moment, dice)
+            loud = level * (0.8 + 0.2 * dice.random())
+            yield _note("shaker", off_beat - offset, 0.15, 90, loud, pan=0.3, moment=moment, phase=0.0)
             if beat % BAR_BEATS[metre] % 2 == 1:
-                yield _note(time - offset, 0.25, 60, level, "clap", -0.2, moment, dice)
+                yield _note("clap", time - offset, 0.25, 60, level, pan=-0.2, moment=moment, phase=0.0)
         beat += 1
 
 

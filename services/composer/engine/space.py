@@ -63,16 +63,18 @@ def shore() -> Stereo:
     hertz = np.fft.rfftfreq(SEA_SAMPLES, 1 / SAMPLE_RATE)
     level = np.where(hertz > 30, np.maximum(hertz, 1.0) ** -0.9 * np.exp(-hertz / 2500), 0.0)  # noqa: PLR2004 - Hz
     random = np.random.default_rng(40)
-    turns = np.exp(2j * np.pi * random.random((2, len(hertz)))).astype(np.complex64)
+    angles = random.random((2, len(hertz)), dtype=np.float32) * np.float32(2 * np.pi)
+    turns = np.exp(np.complex64(1j) * angles)
     noise: Stereo = fft.irfft((level * turns).astype(np.complex64), SEA_SAMPLES, axis=1)
     noise /= noise.std()
     return noise
 
 
 def sea(run_sample: int, shift: int, count: int) -> Stereo:
-    """Sea at a place of the run. Swells follow the run, so they meet at joins; the noise is shifted per segment,
+    """Sea at a place of the run.
 
-    since two identical noises would add up to 3 dB more inside a join.
+    Swells follow the run, so they meet at joins. The noise is shifted per segment, since two identical noises would
+    add up to 3 dB more inside a join.
     """
     places = np.arange(run_sample, run_sample + count)
     swell = 0.55 + 0.45 * np.sin(2 * np.pi * (places % SWELL_SAMPLES) / SWELL_SAMPLES - np.pi / 2)

@@ -1,5 +1,6 @@
 """Owns the sound of single notes: each note of a score becomes stereo samples and a reverb share (§5.4)."""
 
+import functools
 import math
 from collections import OrderedDict
 from collections.abc import Callable
@@ -30,12 +31,10 @@ class Sound:
 class VoiceBank:
     """All voices of one timbre set; keeps what notes share."""
 
-    def __init__(self, loops: LoopCache, timbre: str) -> None:
+    def __init__(self, loops: LoopCache, waves: "WaveCache", timbre: str) -> None:
         self._loops = loops
+        self._waves = waves
         self._timbre = timbre
-        self._struck: OrderedDict[tuple[str, int], Mono] = OrderedDict()
-        turn = 2 * np.pi * np.arange(LFO_SAMPLES) / LFO_SAMPLES
-        self._opening = (0.65 + 0.35 * np.sin(turn)).astype(np.float32)
 
     def play(self, note: Note, run_sample: int) -> Sound:
         """The whole note; `run_sample` is its place in the run, which slow movements follow across segments."""
@@ -46,7 +45,7 @@ class VoiceBank:
         recipe, gain, send = struck_recipe(self._timbre, note.part)
         if recipe == "bowed":
             return Sound(self._bowed(note, gain), send)
-        return Sound(_panned(self._struck_wave(recipe, note.pitch), note.pan, gain * note.velocity), send)
+        return Sound(_panned(self._waves.stereo(recipe, note.pitch), note.pan, gain * note.velocity), send)
 
     def _pad(self, note: Note, run_sample: int) -> Stereo:
         bright = note.brightness
@@ -59,19 +58,13 @@ class VoiceBank:
             air = self._loops.read(note.pitch + 12, "air", entry, count)
             air *= np.float32(airy)
             moving += air
-        moving *= self._opening_from(run_sample + note.pitch * LFO_SAMPLES // 12, count)
+        moving *= _opening_from(run_sample + note.pitch * LFO_SAMPLES // 12, count)
         samples = self._loops.read(note.pitch, "dark", entry, count)
         samples *= np.float32(1 - 0.35 * bright)
         samples += moving
         attack = min(4.0, 0.3 * note.seconds)
         _shape(samples, attack, 3.5)
         return _panned(samples, note.pan / 2, 0.16 * note.velocity)
-
-    def _opening_from(self, start: int, count: int) -> Mono:
-        start %= LFO_SAMPLES
-        turns = math.ceil((start + count) / LFO_SAMPLES)
-        whole = self._opening if turns == 1 else np.tile(self._opening, turns)
-        return whole[start : start + count]
 
     def _bass(self, note: Note) -> Stereo:
         count = round((note.seconds + 1.0) * SAMPLE_RATE)
@@ -85,15 +78,31 @@ class VoiceBank:
         _shape(samples, 2.5, 3.0)
         return _panned(samples, note.pan, gain * note.velocity)
 
-    def _struck_wave(self, recipe: str, pitch: int) -> Stereo:
+
+class WaveCache:
+    """The most recently used struck notes of this process."""
+
+    def __init__(self, limit_bytes: int = STRUCK_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._waves: OrderedDict[tuple[str, int], Mono] = OrderedDict()
+
+    def stereo(self, recipe: str, pitch: int) -> Stereo:
         """A copy of the recipe's wave for this pitch, on both channels."""
         key = (recipe, pitch)
-        if key not in self._struck:
-            self._struck[key] = RECIPES[recipe](pitch)
-            while sum(wave.nbytes for wave in self._struck.values()) > STRUCK_BYTES:
-                self._struck.popitem(last=False)
-        self._struck.move_to_end(key)
-        return np.stack((self._struck[key], self._struck[key]))
+        if key not in self._waves:
+            self._waves[key] = RECIPES[recipe](pitch)
+            while sum(wave.nbytes for wave in self._waves.values()) > self._limit_bytes:
+                self._waves.popitem(last=False)
+        self._waves.move_to_end(key)
+        return np.stack((self._waves[key], self._waves[key]))
+
+
+@functools.cache
+def _opening() -> Mono:
+    """One turn of the pads' slow opening, shared by all timbre sets."""
+    turn = 2 * np.pi * np.arange(LFO_SAMPLES) / LFO_SAMPLES
+    opening: Mono = (0.65 + 0.35 * np.sin(turn)).astype(np.float32)
+    return opening
 
 
 # part or key sound -> recipe, gain, reverb send (§5.4)
@@ -117,6 +126,13 @@ def pad_layer(timbre: str) -> str:
 def struck_recipe(timbre: str, part: str) -> tuple[str, float, float]:
     """How a part that is no pad and no bass sounds in a timbre set."""
     return STRUCK[timbre if part == "keys" else part]
+
+
+def _opening_from(start: int, count: int) -> Mono:
+    start %= LFO_SAMPLES
+    turns = math.ceil((start + count) / LFO_SAMPLES)
+    whole = _opening() if turns == 1 else np.tile(_opening(), turns)
+    return whole[start : start + count]
 
 
 def _panned(samples: Stereo, pan: float, gain: float) -> Stereo:
@@ -149,7 +165,8 @@ def _finished(wave: npt.NDArray[np.float64]) -> Mono:
     """Peak 1, and a 50 ms end that meets silence: a cut decay would click."""
     end = round(0.05 * SAMPLE_RATE)
     wave[-end:] *= np.cos(np.arange(end) / end * np.pi / 2) ** 2
-    return (wave / np.abs(wave).max()).astype(np.float32)
+    finished: Mono = (wave / np.abs(wave).max()).astype(np.float32)
+    return finished
 
 
 def felt(pitch: int) -> Mono:
@@ -202,19 +219,19 @@ def pulse(_pitch: int) -> Mono:
 
 
 def shaker(_pitch: int) -> Mono:
-    return _band_noise(0.15, 5200, 1500, 0.012, 30, 501)
+    return _band_noise(0.15, (5200, 1500), rise=0.012, decay=30, seed=501)
 
 
 def clap(_pitch: int) -> Mono:
-    return _band_noise(0.25, 1100, 500, 0.009, 22, 502)
+    return _band_noise(0.25, (1100, 500), rise=0.009, decay=22, seed=502)
 
 
-def _band_noise(seconds: float, centre_hz: float, width_hz: float, rise: float, decay: float, seed: int) -> Mono:
+def _band_noise(seconds: float, band_hz: tuple[float, float], *, rise: float, decay: float, seed: int) -> Mono:
     """Noise percussion that never startles: a rise of at least 8 ms."""
     time = _seconds(seconds)
     noise = np.random.default_rng(seed).standard_normal(len(time))
     bins = np.fft.rfftfreq(len(time), 1 / SAMPLE_RATE)
-    noise = np.fft.irfft(np.fft.rfft(noise) * np.exp(-(((bins - centre_hz) / width_hz) ** 2)), len(time))
+    noise = np.fft.irfft(np.fft.rfft(noise) * np.exp(-(((bins - band_hz[0]) / band_hz[1]) ** 2)), len(time))
     return _finished(noise * np.clip(time / rise, 0, 1) * np.exp(-decay * np.clip(time - rise, 0, None)))
 
 

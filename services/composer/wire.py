@@ -1,0 +1,113 @@
+"""Owns the talk between the service and its workers: length-prefixed pickles over a socket pair, both ends ours."""
+
+import pickle
+import select
+import socket
+import struct
+from asyncio import StreamReader
+from dataclasses import dataclass
+from typing import Literal
+
+from services.composer.engine.plan import SegmentPlan
+
+_LENGTH = struct.Struct("!I")
+
+Kind = Literal["preview", "final"]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderTask:
+    """One file to make. Lower `rank` first: previews before finals, then older before younger."""
+
+    id: int
+    plan: SegmentPlan
+    kind: Kind
+    path: str
+    rank: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What the worker measured while it rendered."""
+
+    lufs: float  # of the PCM, which the coded file keeps (§2.2)
+    peak_db: float  # sample peak, dBFS
+    bpm_start: float
+    bpm_end: float
+    preview_gain_db: float  # brings the preview to the final's level; 0 unless the final was corrected
+    quiet_points_ms: tuple[int, ...]
+    render_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker is warm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """So many bytes of the file can be read."""
+
+    id: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The file is whole."""
+
+    id: int
+    size: int
+    sha256: str
+    measures: Measures
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The task raised; the worker lives on."""
+
+    id: int
+    error: str
+
+
+Report = Ready | Grown | Finished | Broken
+
+
+def packed(message: RenderTask | Report) -> bytes:
+    body = pickle.dumps(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+async def next_report(reader: StreamReader) -> Report:
+    """Raises IncompleteReadError when the worker is gone."""
+    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    report: Report = pickle.loads(await reader.readexactly(length))  # noqa: S301 - written by our own worker
+    return report
+
+
+class TaskSource:
+    """The worker's end: blocking, and able to look whether something waits."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+
+    def waiting(self) -> bool:
+        return bool(select.select([self._link], [], [], 0)[0])
+
+    def take(self) -> RenderTask:
+        """Wait for the next task; raises EOFError when the service is gone."""
+        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
+        task: RenderTask = pickle.loads(self._exactly(length))  # noqa: S301 - written by our own service
+        return task
+
+    def report(self, report: Report) -> None:
+        self._link.sendall(packed(report))
+
+    def _exactly(self, count: int) -> bytes:
+        received = bytearray()
+        while len(received) < count:
+            part = self._link.recv(count - len(received))
+            if not part:
+                raise EOFError("the service is gone")
+            received += part
+        return bytes(received)
