@@ -1,7 +1,7 @@
-"""Owns the closed list of log event names; a line whose `event` is not here cannot be written (mypy refuses it).
+"""Owns the closed list of log event names; mypy or tests/unit/common/test_log_events.py refuses any other.
 
-Names are past tense or a state, in alphabetical order within their part. Fields beside them never hold emotion, SUDS,
-free text, tokens or signed URLs (`logs.py` drops what slips through).
+Names are past tense or a state. Fields beside them never hold emotion, SUDS, free text, tokens or signed URLs (`logs.py`
+drops what slips through).
 """
 
 from enum import StrEnum, unique
@@ -38,3 +38,83 @@ class LogEvent(StrEnum):
     BEARER_REFUSED = "bearer_refused"
     # public keys could not be fetched; known ones serve up to a bound: age_seconds
     JWKS_REFRESH_FAILED = "jwks_refresh_failed"
+
+    # Database, broker, loops
+    # the broker does not answer yet; asked again: error_class
+    BROKER_UNREACHABLE = "broker_unreachable"
+    # an offset could not be committed; the inbox makes the repetition harmless: topic, error_class
+    COMMIT_FAILED = "commit_failed"
+    # a message was given up: topic, error_code, deliveries
+    DEAD_LETTER = "dead_letter"
+    # a handler raised; the message is kept for later: topic, error_class
+    HANDLER_FAILED = "handler_failed"
+    # the connection that listens for NOTIFY broke; made again: error_class
+    LISTEN_LOST = "listen_lost"
+    # one pass of a periodic loop raised: loop
+    LOOP_FAILED = "loop_failed"
+    # one pass found its dependency away: loop, error_class
+    LOOP_UNAVAILABLE = "loop_unavailable"
+    # a NOTIFY was lost, which costs its listeners a second: channel, error_class
+    NOTIFY_FAILED = "notify_failed"
+    # rows could not be published; they stay in the outbox: rows
+    RELAY_UNPUBLISHED = "relay_unpublished"
+    # a consumer pauses without counting a delivery: topic, error_class
+    SLOW_DOWN = "slow_down"
+
+    # Generator
+    # a provider account takes no calls for a while: account, reason, seconds
+    ACCOUNT_CLOSED = "account_closed"
+    # it takes calls again: account
+    ACCOUNT_OPENED = "account_opened"
+    # the callback service did not take what was found at the provider: attempt_id, error_class
+    CALLBACK_UNREACHABLE = "callback_unreachable"
+    # it refused it: attempt_id, status
+    NEWS_REFUSED = "news_refused"
+    # a provider did not answer: account, error_class
+    PROVIDER_UNREACHABLE = "provider_unreachable"
+    # the provider's reply could not be recorded; the attempt is ambiguous now: attempt_id, error_class
+    REPLY_NOT_WRITTEN = "reply_not_written"
+    # no attempt is left for a segment: run_id, segment_id, error_code
+    SEGMENT_GIVEN_UP = "segment_given_up"
+    # the code that submits raised: error
+    SUBMISSION_BROKE = "submission_broke"
+    # a submission failed and may be repeated: verdict, provider, error_code
+    SUBMISSION_FAILED = "submission_failed"
+    # a submission failed and no repetition mends it: verdict, provider, error_code
+    SUBMISSION_REFUSED = "submission_refused"
+    # a second task exists for one attempt, paid for nothing: attempt, provider
+    SURPLUS_TASK = "surplus_task"
+    # a provider said something its table does not know: provider, error_code
+    UNKNOWN_PROVIDER_CODE = "unknown_provider_code"
+
+    # Archiver
+    # a job raised something unforeseen: kind, attempt
+    ARCHIVE_FAILED = "archive_failed"
+    # deliveries had no job and were given one by the sweep: inserted
+    ARCHIVE_JOBS_MISSING = "archive_jobs_missing"
+    # a job waits for its next try: kind, attempt, reason, tries
+    ARCHIVE_POSTPONED = "archive_postponed"
+    # the generator did not say whether the provider delivered: attempt, error_class
+    CONFIRM_UNANSWERED = "confirm_unanswered"
+    # a take will not be fetched: error_code, run_id, segment_id
+    FILE_GIVEN_UP = "file_given_up"
+    # a segment's file is stored: run_id, segment_id
+    FILE_STORED = "file_stored"
+    # the store holds an object that no attempt of its segment made: run_id, segment_id
+    OBJECT_UNKNOWN = "object_unknown"
+    # a preview will not be copied: error_code, segment_id
+    PREVIEW_GIVEN_UP = "preview_given_up"
+    # a preview stands already: segment_id
+    PREVIEW_KEPT_BEFORE = "preview_kept_before"
+    # a growing preview could not be served: reason, segment_id
+    PREVIEW_UNREADABLE = "preview_unreadable"
+    # a file arrived for a segment that has one: run_id, segment_id
+    SURPLUS_GENERATION = "surplus_generation"
+
+    # Composer
+    # nobody took a callback after its repeats: task_id, stage
+    CALLBACK_UNDELIVERED = "callback_undelivered"
+    # a rendering raised: kind, error
+    RENDER_FAILED = "render_failed"
+    # a rendering process died and is replaced: exit_status
+    WORKER_ENDED = "worker_ended"
