@@ -1,6 +1,6 @@
 """Owns the closed list of log event names; mypy or tests/unit/common/test_log_events.py refuses any other.
 
-Names are past tense or a state. Fields beside them never hold emotion, SUDS, free text, tokens or signed URLs (`logs.py`
+Names are past tense or a state. Fields beside them never hold emotion, SUDS, free text, tokens, signed URLs (`logs.py`
 drops what slips through).
 """
 
