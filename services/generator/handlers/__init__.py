@@ -1,0 +1,1 @@
+"""The generator's use cases, one noun a file; each owns its transactions."""

@@ -1,0 +1,63 @@
+"""The sweep over attempts whose reply nobody read: marked, left to be adopted, then asked again exactly once."""
+
+from uuid import UUID
+
+import structlog
+
+from libs.common import metrics
+from libs.common.database import Channel
+from libs.common.metrics import Metric
+from services.generator.domain.next_step import Ask, after_ambiguity
+from services.generator.domain.providers import Provider
+from services.generator.handlers.account_care import note_balance
+from services.generator.handlers.decision import decide
+from services.generator.handlers.resources import Resources
+from services.generator.storage import attempts, segments
+
+_log = structlog.get_logger()
+
+
+async def sweep_unanswered(resources: Resources) -> bool:
+    """One round: what a crash or a lost reply left at rank 1."""
+    clock = resources.clock
+    for provider in resources.roster.known.values():
+        # What costs nothing need not wait for its adoption.
+        adopt = max(clock.adopt, clock.ambiguous_after) if provider.paid else clock.ambiguous_after
+        async with resources.database.connection() as connection:
+            rows = await attempts.unanswered(connection, provider.name, clock.ambiguous_after, adopt)
+        for row in rows:
+            if row["is_unadopted"]:
+                await _ask_again(resources, provider, row["id"])
+            else:
+                await _mark(resources, provider, row["id"])
+    return False
+
+
+async def _mark(resources: Resources, provider: Provider, attempt_id: UUID) -> None:
+    async with resources.database.transaction() as connection:
+        attempt = await attempts.get(connection, attempt_id)
+        marked = await attempts.mark_ambiguous(connection, attempt_id, "no_reply")
+    if marked and attempt is not None and provider.paid:
+        await note_balance(resources, attempt_id, attempt.account, "credits_when_ambiguous")
+
+
+async def _ask_again(resources: Resources, provider: Provider, attempt_id: UUID) -> None:
+    async with resources.database.transaction(Channel.QUEUE, Channel.OUTBOX) as connection:
+        attempt = await attempts.get(connection, attempt_id)
+        if attempt is None or not await segments.lock(connection, attempt.run_id, attempt.segment_id):
+            return
+        attempt = await attempts.get(connection, attempt_id, lock=True)
+        if attempt is None or attempt.rank != 1 or not await attempts.give_up(connection, attempt_id, "no_reply"):
+            return
+        resent = await attempts.resent_before(connection, attempt)
+        step = await decide(
+            connection,
+            resources,
+            attempt.segment_id,
+            lambda now: after_ambiguity(now, provider, resources.clock, resent_before=resent),
+            "no_reply",
+        )
+    if provider.paid and isinstance(step, Ask) and resources.roster.provider(step.provider).paid:
+        _log.error("possible_double_charge", provider=provider.name, attempt=attempt.attempt_no)
+        metrics.count(Metric.POSSIBLE_DOUBLE_CHARGE, provider=provider.name)
+        await note_balance(resources, attempt_id, attempt.account, "credits_when_resent")

@@ -1,0 +1,26 @@
+"""Periodic work: which sweep runs how often (performance-and-reliability.md §4.3)."""
+
+from functools import partial
+
+from libs.common.loops import Loops
+from services.generator.handlers.account_care import care_for_accounts
+from services.generator.handlers.bridges import sweep_bridges
+from services.generator.handlers.lookups import sweep_overdue
+from services.generator.handlers.resources import Resources
+from services.generator.handlers.silence import sweep_expired, sweep_silent, sweep_surplus
+from services.generator.handlers.unanswered import sweep_unanswered
+
+
+def start(loops: Loops, resources: Resources) -> None:
+    """Start all sweeps; any number of generators may run them at once."""
+    clock = resources.clock
+    for name, sweep in {
+        "unanswered": sweep_unanswered,
+        "silent": sweep_silent,
+        "bridges": sweep_bridges,
+        "accounts": care_for_accounts,
+        "expired": sweep_expired,
+        "surplus": sweep_surplus,
+    }.items():
+        loops.add(name, partial(sweep, resources), every=clock.sweep_every)
+    loops.add("overdue", partial(sweep_overdue, resources), every=clock.lookup_gap)
