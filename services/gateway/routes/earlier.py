@@ -78,7 +78,10 @@ async def sign_track(request: Request, parts: PartsOf, _well_formed: SegmentInBo
 
 
 @router.post(
-    "/callback", summary="A provider's webhook", responses={**_OK, **problem_responses(400, 401, 413, 415, 503)}
+    "/callback",
+    operation_id="callback_of_a_provider",
+    summary="A provider's webhook",
+    responses={**_OK, **problem_responses(400, 401, 413, 415, 503)},
 )
 @router.post(
     f"{_FUNCTIONS}/parcours-xl-callback",
