@@ -7,7 +7,6 @@ from typing import Annotated, Final
 from urllib.parse import parse_qs
 from uuid import UUID
 
-import asyncpg
 import orjson
 from fastapi import APIRouter, FastAPI, Header, Request
 from starlette.datastructures import Headers
@@ -16,23 +15,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import metrics, problems
-from libs.common.database import UNAVAILABLE, Database
+from libs.common.database import Database
 from libs.common.errors import Problem
 from libs.common.metrics import Metric
 from libs.common.outbox import adopt_traceparent
 from services.callback.handlers import Rules, hear_finding, hear_webhook
 
 PATH: Final = "/callback"
-RETRY_AFTER: Final = {"retry-after": "5"}  # s; providers that read it come back before their own minute
-AWAY: Final = (
-    *UNAVAILABLE,
-    asyncpg.OperatorInterventionError,  # starting up, shutting down
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ObjectNotInPrerequisiteStateError,  # accepts no connections; a lock was not to be had
-    asyncpg.TransactionRollbackError,
-)
 VERDICTS: Final = ("accepted", "skipped", "unauthorised", "malformed", "too_large", "unavailable")
 
+FIELDS_LIMIT: Final = 8  # two are ours; a proxy may add some
 _UUID_CHARS: Final = 36  # the canonical spelling alone; `uuid.UUID` would take braces and urn: too
 _FRESH: Final = orjson.dumps({"ok": True})
 _SKIPPED: Final = orjson.dumps({"ok": True, "skipped": True})
@@ -51,7 +43,10 @@ class Ears:
 
 
 class Webhook:
-    """`POST /callback?segment&token`: parse, compare, write, answer. Its body was bounded by `http.BodyLimit`."""
+    """`POST /callback?segment&token`: parse, compare, write, answer.
+
+    The shared middlewares have bounded its body and answer for what it raises.
+    """
 
     path = PATH  # what the shared metrics call this route
 
@@ -61,22 +56,16 @@ class Webhook:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self
         adopt_traceparent(Headers(scope=scope).get("traceparent"))
-        try:
-            fresh = await self._hear(scope, await _read(receive))
-        except Problem as problem:
-            await problems.response(problem)(scope, receive, send)
-            return
+        asked = _asked(scope["query_string"])
+        fresh = await hear_webhook(
+            _opened(self._ears),
+            self._ears.rules,
+            segment_id=_only_uuid(asked, "segment"),
+            token=_only_uuid(asked, "token"),
+            raw=await _read(receive),
+        )
         scope["callback.skipped"] = not fresh
         await _answer(fresh=fresh)(scope, receive, send)
-
-    async def _hear(self, scope: Scope, raw: bytes) -> bool:
-        asked = parse_qs(scope["query_string"].decode("ascii", "replace"), max_num_fields=8)
-        segment_id, token = _only_uuid(asked, "segment"), _only_uuid(asked, "token")
-        database = _opened(self._ears)
-        try:
-            return await hear_webhook(database, self._ears.rules, segment_id=segment_id, token=token, raw=raw)
-        except AWAY as error:
-            raise _unavailable() from error
 
 
 class Meter:
@@ -118,11 +107,7 @@ def _internal(ears: Ears) -> APIRouter:
         if not ears.secret or not hmac.compare_digest(x_internal_secret.encode(), ears.secret):
             raise Problem(401, "unauthenticated", "The service secret is needed")
         adopt_traceparent(request.headers.get("traceparent"))
-        database = _opened(ears)
-        try:
-            fresh = await hear_finding(database, ears.rules, attempt_id=attempt_id, raw=await request.body())
-        except AWAY as error:
-            raise _unavailable() from error
+        fresh = await hear_finding(_opened(ears), ears.rules, attempt_id=attempt_id, raw=await request.body())
         return _answer(fresh=fresh)
 
     return router
@@ -130,8 +115,15 @@ def _internal(ears: Ears) -> APIRouter:
 
 def _opened(ears: Ears) -> Database:
     if ears.database is None:
-        raise _unavailable()
+        raise problems.from_status(503)
     return ears.database
+
+
+def _asked(query: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(query.decode("ascii", "replace"), max_num_fields=FIELDS_LIMIT)
+    except ValueError:  # more fields than anybody of ours sends
+        return {}
 
 
 def _only_uuid(asked: dict[str, list[str]], name: str) -> UUID | None:
@@ -162,7 +154,3 @@ def _verdict(status: int, *, skipped: bool) -> str:
     if status == _OK:
         return "skipped" if skipped else "accepted"
     return _BY_STATUS.get(status, "unavailable" if status >= _SERVER_ERROR else "malformed")
-
-
-def _unavailable() -> Problem:
-    return Problem(503, "unavailable", headers=RETRY_AFTER)

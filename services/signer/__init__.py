@@ -1,1 +1,1 @@
-"""Gives the owner of a finished segment a URL that is valid for one hour."""
+"""The signer: gives the owner of a finished segment an address that plays for one hour."""

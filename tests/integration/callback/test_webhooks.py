@@ -1,37 +1,18 @@
 """Webhooks through the whole service on a real database."""
 
 import asyncio
-import uuid
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import asyncpg
 import httpx
 import orjson
 import pytest
-from pydantic import SecretStr
 
-from services.callback.app import make_app
-from services.callback.settings import Settings
 from tests.integration.callback import rows
 from tests.integration.callback.rows import Attempt
+from tests.integration.callback.webhooks import FRESH, SKIPPED, body, send
 
-EXAMPLES = Path(__file__).parents[3] / "contracts" / "examples" / "webhooks"
-FRESH = {"ok": True}
-SKIPPED = {"ok": True, "skipped": True}
-SECRET = {"x-internal-secret": "a-service-secret"}
 STREAM = "https://musicfile.api.box/6b1d0f6e-5a53-4f0c-9d62-3f6f0d1a7b21"
-
-
-def body(name: str) -> bytes:
-    return (EXAMPLES / f"{name}.json").read_bytes()
-
-
-async def send(client: httpx.AsyncClient, attempt: Attempt, name: str) -> Any:
-    answer = await client.post("/callback", params=attempt.query, content=body(name))
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 async def test_a_first_makes_the_segment_playable(
@@ -201,114 +182,3 @@ async def test_a_refusal_is_withdrawn_when_the_token_comes_back(
     await connection.execute("UPDATE segment_attempts SET outcome = 'refused'")
     await send(client, attempt, "suno/first")
     assert (await rows.row(connection, "segment_attempts", attempt.attempt_id))["alive"]
-
-
-async def test_only_the_own_segments_token_opens(
-    client: httpx.AsyncClient, connection: asyncpg.Connection, attempt: Attempt
-) -> None:
-    run_id, segments = await rows.add_run(connection)
-    other = await rows.add_attempt(connection, run_id, segments[0])
-    before = await rows.everything(connection)
-    queries: list[dict[str, Any]] = [
-        {"segment": str(attempt.segment_id), "token": str(other.token)},
-        {"segment": str(attempt.segment_id), "token": str(uuid.uuid4())},
-        {"segment": str(uuid.uuid4()), "token": str(attempt.token)},
-        {"segment": str(attempt.segment_id)},
-        {"token": str(attempt.token)},
-        {},
-        {"segment": str(attempt.segment_id), "token": "None"},
-        {"segment": "'; DROP TABLE users; --", "token": str(attempt.token)},
-        {"segment": str(attempt.segment_id), "token": [str(attempt.token), str(uuid.uuid4())]},
-        {"segment": str(attempt.segment_id), "token": "{" + str(attempt.token) + "}"},
-        {"segment": str(attempt.segment_id), "token": "é" * 36},
-    ]
-    answers = [await client.post("/callback", params=query, content=body("suno/first")) for query in queries]
-    assert {answer.status_code for answer in answers} == {401}
-    assert len({answer.content for answer in answers}) == 1
-    assert await rows.everything(connection) == before
-
-
-async def test_a_body_in_no_dialect_is_400_and_an_oversized_or_encoded_one_refused(
-    client: httpx.AsyncClient, connection: asyncpg.Connection, attempt: Attempt
-) -> None:
-    before = await rows.everything(connection)
-
-    async def status(content: bytes, **headers: str) -> int:
-        answer = await client.post("/callback", params=attempt.query, content=content, headers=headers)
-        assert answer.headers["content-type"] == "application/problem+json"
-        return answer.status_code
-
-    assert await status(b"{}") == 400
-    assert await status(b"") == 400
-    assert await status(b" " * 65_537) == 413
-    assert await status(body("suno/first"), **{"content-encoding": "gzip"}) == 415
-    assert await rows.everything(connection) == before
-    assert (await client.get("/callback")).status_code == 405
-    metrics = (await client.get("/metrics")).text
-    assert (
-        'callback_requests_total{service="callback",track="stable",verdict="too_large",version="0.1.0"} 1.0' in metrics
-    )
-    assert 'verdict="malformed",version="0.1.0"} 3.0' in metrics
-
-
-async def test_the_simple_dialect_is_refused_where_it_is_off(database: str, attempt: Attempt) -> None:
-    async with rows.serving(make_app(Settings(database_url=SecretStr(database)))) as client:
-        answer = await client.post("/callback", params=attempt.query, content=body("simple/first"))
-        assert answer.status_code == 400
-        answer = await client.post("/callback", params=attempt.query, content=body("suno/first"))
-        assert answer.json() == FRESH
-
-
-async def test_a_database_that_is_away_is_503_and_the_provider_may_come_again(
-    client: httpx.AsyncClient, connection: asyncpg.Connection, attempt: Attempt, postgres_dsn: str
-) -> None:
-    name = await connection.fetchval("SELECT current_database()")
-    server = await asyncpg.connect(postgres_dsn)
-    await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-    await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
-    answers = [await client.post("/callback", params=attempt.query, content=body("suno/first")) for _ in range(4)]
-    await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    await server.close()
-    assert {answer.status_code for answer in answers} == {503}
-    assert answers[0].headers["retry-after"]
-    assert await send(client, attempt, "suno/first") == FRESH
-
-
-async def test_the_generators_findings_pass_the_same_guards(
-    client: httpx.AsyncClient, connection: asyncpg.Connection, attempt: Attempt
-) -> None:
-    path = f"/internal/attempts/{attempt.attempt_id}/news"
-    assert (await client.post(path, content=body("suno/first"))).status_code == 401
-    assert (
-        await client.post(path, content=body("suno/first"), headers={b"x-internal-secret": b"\xe9"})
-    ).status_code == 401
-    assert (await client.post(path, content=b"{}", headers=SECRET)).status_code == 400
-    unknown = f"/internal/attempts/{uuid.uuid4()}/news"
-    assert (await client.post(unknown, content=body("suno/first"), headers=SECRET)).status_code == 404
-    assert (await client.post("/internal/attempts/x/news", content=b"{}", headers=SECRET)).status_code == 400
-    assert (await client.post(path, content=body("suno/first"), headers=SECRET)).json() == FRESH
-    assert (await client.post(path, content=body("suno/first"), headers=SECRET)).json() == SKIPPED
-    assert await send(client, attempt, "suno/first") == SKIPPED
-    assert await rows.topics(connection) == ["segment.first"]
-
-
-async def test_without_a_service_secret_the_internal_door_is_shut(database: str, attempt: Attempt) -> None:
-    async with rows.serving(make_app(Settings(database_url=SecretStr(database)))) as client:
-        path = f"/internal/attempts/{attempt.attempt_id}/news"
-        answer = await client.post(path, content=body("suno/first"), headers={"x-internal-secret": ""})
-        assert answer.status_code == 401
-
-
-async def test_no_token_reaches_a_log_or_an_answer(
-    client: httpx.AsyncClient, attempt: Attempt, capsys: pytest.CaptureFixture[str]
-) -> None:
-    other = {"segment": str(attempt.segment_id), "token": str(uuid.uuid4())}
-    answers = [
-        await client.post("/callback", params=attempt.query, content=body("suno/first")),
-        await client.post("/callback", params=attempt.query, content=b"{"),
-        await client.post("/callback", params=other, content=body("suno/first")),
-        await client.get("/metrics"),
-    ]
-    told = "".join(answer.text for answer in answers) + "".join(capsys.readouterr())
-    assert str(attempt.token) not in told
-    assert other["token"] not in told
