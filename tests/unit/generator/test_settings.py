@@ -1,0 +1,91 @@
+"""Claims about the environment: the order of providers, and what is refused at start."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from services.generator.settings import Settings, is_local, why_not_public
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings(**({"suno_api_key": "", "providers": "", "public_url": "https://parcours.fr"} | changes))
+
+
+def test_without_a_key_composer_is_alone() -> None:
+    assert settings().order == ("composer",)
+    assert settings(providers="suno,composer").order == ("composer",)
+
+
+def test_with_a_key_suno_comes_first_and_the_order_is_configuration() -> None:
+    assert settings(suno_api_key="k").order == ("suno", "composer")
+    assert settings(suno_api_key="k", providers="composer, suno,composer").order == ("composer", "suno")
+
+
+def test_no_provider_at_all_is_refused() -> None:
+    with pytest.raises(ValidationError, match="suno needs SUNO_API_KEY"):
+        settings(providers="suno")
+
+
+def test_an_unknown_provider_is_refused() -> None:
+    with pytest.raises(ValidationError, match="PROVIDERS names udio"):
+        settings(providers="udio")
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("http://parcours.fr/cb", "scheme http"),
+        ("https://127.0.0.1/cb", "private address"),
+        ("https://10.0.0.7/cb", "private address"),
+        ("https://[::1]/cb", "private address"),
+        ("https://localhost/cb", "local network"),
+        ("https://gateway/cb", "local network"),
+        ("https://parcours.internal/cb", "local network"),
+    ],
+)
+def test_a_callback_that_a_paid_provider_cannot_reach_is_refused_with_the_reason(address: str, reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        settings(suno_api_key="k", callback_base=address)
+
+
+def test_the_default_callback_is_checked_as_well() -> None:
+    with pytest.raises(ValidationError, match="CALLBACK_BASE must be a public https address"):
+        settings(suno_api_key="k", public_url="http://127.0.0.1:8080")
+
+
+def test_a_public_callback_is_taken() -> None:
+    made = settings(suno_api_key="k", callback_base="https://hooks.parcours.fr/suno?tenant=1")
+    assert made.suno_callback == "https://hooks.parcours.fr/suno?tenant=1"
+
+
+def test_a_provider_on_this_machine_may_call_a_private_address() -> None:
+    made = settings(suno_api_key="k", suno_base_url="http://127.0.0.1:9999", public_url="http://127.0.0.1:8080")
+    assert made.suno_callback == "http://127.0.0.1:8080/callback"
+
+
+def test_several_keys_are_several_accounts() -> None:
+    made = settings(suno_api_key="k1, k2")
+    roster = made.roster()
+    assert roster.accounts == {"suno-1": "suno", "suno-2": "suno", "composer": "composer"}
+    assert made.access(roster)["suno-2"].key == "k2"
+
+
+def test_composer_calls_the_callback_service_itself() -> None:
+    made = settings(callback_url="http://127.0.0.1:8004", composer_url="http://127.0.0.1:8007/")
+    way = made.access(made.roster())["composer"]
+    assert (way.base_url, way.callback_base) == ("http://127.0.0.1:8007", "http://127.0.0.1:8004/callback")
+
+
+def test_no_secret_is_shown_when_something_is_refused() -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(suno_api_key="very-secret-key", callback_base="http://x")
+    assert "very-secret-key" not in str(refused.value)
+
+
+def test_what_is_local_and_what_is_public() -> None:
+    assert is_local("http://localhost:1")
+    assert is_local("http://127.9.9.9")
+    assert not is_local("http://10.0.0.1")
+    assert not is_local("https://api.sunoapi.org")
+    assert why_not_public("https://8.8.8.8/cb") is None
