@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -41,6 +42,8 @@ RECONNECT_SECONDS: Final = 1.0
 RETRY_LEASE_SECONDS: Final = 30.0
 
 _log = structlog.get_logger()
+_framework_log = logging.getLogger("faststream.broker")
+_framework_log.setLevel(logging.WARNING)  # it logs two lines a message otherwise
 
 
 @dataclass
@@ -116,7 +119,7 @@ class Consumers:
         async with self.database.transaction(*self.wakes) as connection:
             if await remember(connection, delivery):
                 await self.handlers[event.topic](connection, event)
-            if delivery.deliveries != 1:
+            if delivery.again:
                 await forget_retry(connection, delivery)
 
     def _decode(self, delivery: Delivery) -> Event:
@@ -157,7 +160,8 @@ class Consumers:
             consumer_only=True,
             graceful_timeout=HANDLER_SECONDS + 1,
             apply_types=False,
-            logger=None,
+            decoder=_undecoded,
+            logger=_framework_log,
         )
         subscriber = broker.subscriber(
             *(self.prefix + topic for topic in self.handlers),
@@ -185,6 +189,11 @@ class Consumers:
             await message.consumer.commit({place: record.offset + 1})  # type: ignore[call-arg]
         except (CommitFailedError, KafkaError) as error:
             _log.warning("commit_failed", topic=record.topic, error_class=type(error).__name__)
+
+
+async def _undecoded(message: KafkaMessage) -> KafkaMessage:
+    """Hand the handler the message itself: what cannot be decoded must reach the dead letters, not an exception."""
+    return message
 
 
 def _delivery(group_id: str, record: ConsumerRecord[bytes, bytes]) -> Delivery:

@@ -23,6 +23,7 @@ class Delivery:
     headers: Mapping[str, str]
     payload: bytes | None
     deliveries: int = 1
+    again: bool = False  # from the retry table, whose row goes with the effect
 
     @property
     def event_id(self) -> UUID:
@@ -108,6 +109,7 @@ async def claim_retry(connection: Connection, group_id: str, lease_seconds: floa
         headers=row["headers"],
         payload=row["payload"],
         deliveries=row["deliveries"] + 1,
+        again=True,
     )
 
 
