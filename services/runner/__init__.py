@@ -1,1 +1,1 @@
-"""Decides which segment of a run is asked for next, and when a run is ready or failed."""
+"""The runner: the order of a run's segments, their deadlines, and what becomes of a run."""

@@ -1,0 +1,1 @@
+"""The runner's use cases; each owns its transaction or is handed one."""

@@ -1,0 +1,1 @@
+"""The runner's queries; no transaction is opened here."""
