@@ -66,10 +66,18 @@ class LogEvent(StrEnum):
     ACCOUNT_CLOSED = "account_closed"
     # it takes calls again: account
     ACCOUNT_OPENED = "account_opened"
+    # composer plays in place of a provider that is away or late: provider, rows
+    BRIDGED = "bridged"
     # the callback service did not take what was found at the provider: attempt_id, error_class
     CALLBACK_UNREACHABLE = "callback_unreachable"
-    # it refused it: attempt_id, status
+    # an attempt without news was given up: provider, attempt, running
+    GAVE_UP_WAITING = "gave_up_waiting"
+    # an overdue attempt was looked up at its provider: provider, attempt, state
+    LOOKED_UP = "looked_up"
+    # the callback service refused what was found at the provider: attempt_id, status
     NEWS_REFUSED = "news_refused"
+    # an ambiguous attempt was sent again: provider, attempt
+    POSSIBLE_DOUBLE_CHARGE = "possible_double_charge"
     # a provider did not answer: account, error_class
     PROVIDER_UNREACHABLE = "provider_unreachable"
     # the provider's reply could not be recorded; the attempt is ambiguous now: attempt_id, error_class
