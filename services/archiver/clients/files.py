@@ -81,7 +81,7 @@ class Files:
                     yield _bounded(response)
         except (httpx.InvalidURL, UnicodeError) as error:
             raise GiveUp(Code.URL_REFUSED, "malformed") from error
-        except (httpx.TransportError, httpx.StreamError, TimeoutError, OSError) as error:
+        except (httpx.TransportError, TimeoutError, OSError) as error:
             raise MayPass(type(error).__name__) from error
 
     def _client(self) -> httpx.AsyncClient:

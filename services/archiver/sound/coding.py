@@ -50,7 +50,8 @@ async def bring_to_form(program: Path, takes: Sequence[Take], wanted: Wanted, fo
     recipe = plan_form([take.measures for take in takes], wanted)
     measures = await _code(program, takes, recipe, target)
     off = wanted.lufs - measures.lufs
-    if LEVEL_TOLERANCE_LU < abs(off) <= MAX_GAIN_DB:  # a limiter or a long fade took some: once more, with that in mind
+    limited = any(part.limited for part in recipe.parts)
+    if LEVEL_TOLERANCE_LU < abs(off) <= MAX_GAIN_DB and not limited:  # a long fade took some: once more, knowing that
         recipe = replace(recipe, parts=tuple(replace(part, gain_db=part.gain_db + off) for part in recipe.parts))
         measures = await _code(program, takes, recipe, target)
     if abs(measures.samples - wanted.samples) > EXACT_SAMPLES:

@@ -1,0 +1,110 @@
+"""Which parts, gain and fade a file gets, decided from measures alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.archiver.domain.failures import Code, GiveUp
+from services.archiver.domain.form import (
+    JOIN_SECONDS,
+    Measures,
+    Wanted,
+    gain_db,
+    may_stay_coded,
+    plan_form,
+    refuse_too_short,
+)
+
+
+def measures(seconds: float, *, lufs: float = -16.0, peak: float = -3.0, faded: int = 0) -> Measures:
+    levels = [-18.0] * (int(seconds) - faded) + [-60.0] * faded
+    return Measures(round(seconds * 44100), 44100, 2, lufs, peak, 2.0, tuple(levels))
+
+
+def wanted(seconds: float, *, last: bool = False) -> Wanted:
+    return Wanted(round(seconds * 44100), -16.0, last)
+
+
+def test_a_plan_without_a_length_asks_for_nothing() -> None:
+    assert Wanted.from_plan({"title": "x"}) is None
+    assert Wanted.from_plan({"file_seconds": 245, "loudness_lufs": -15.5, "last": True}) == Wanted(
+        10_804_500, -15.5, True
+    )
+
+
+def test_an_exact_level_file_stays_as_it_is() -> None:
+    assert may_stay_coded(measures(240), wanted(240))
+    assert may_stay_coded(measures(300, lufs=-16.4), wanted(240))
+    assert may_stay_coded(measures(240, faded=2), wanted(240, last=True))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [measures(240, lufs=-14.0), measures(240, peak=-0.5), measures(239), Measures(10**8, 48000, 2, -16, -3, 2, ())],
+)
+def test_a_file_of_other_level_peak_length_or_rate_is_coded_again(found: Measures) -> None:
+    assert not may_stay_coded(found, wanted(240))
+
+
+def test_a_last_segment_that_has_not_faded_is_coded_again() -> None:
+    assert not may_stay_coded(measures(240), wanted(240, last=True))
+    assert not may_stay_coded(measures(300, faded=2), wanted(240, last=True))
+
+
+def test_the_gain_is_static_bounded_and_spares_silence() -> None:
+    assert gain_db(measures(60, lufs=-14), wanted(60)) == pytest.approx(-1.73)
+    assert gain_db(measures(60, lufs=-50), wanted(60)) == 20.0
+    assert gain_db(measures(60, lufs=-70), wanted(60)) == 0.0
+
+
+def test_a_longer_file_is_cut_without_a_fade() -> None:
+    recipe = plan_form([measures(300)], wanted(240))
+    assert (len(recipe.parts), recipe.parts[0].seconds, recipe.fade_from_seconds) == (1, 240.0, None)
+
+
+def test_a_file_a_little_short_fades_inside_its_tail() -> None:
+    recipe = plan_form([measures(238.5)], wanted(240))
+    assert recipe.fade_from_seconds == 235.0
+    assert recipe.fade_seconds == pytest.approx(3.5)
+
+
+def test_the_last_segment_fades_over_twelve_seconds() -> None:
+    recipe = plan_form([measures(300)], wanted(240, last=True))
+    assert (recipe.fade_from_seconds, recipe.fade_seconds) == (228.0, 12.0)
+
+
+def test_short_takes_follow_each_other_until_it_is_long_enough() -> None:
+    recipe = plan_form([measures(80, faded=10), measures(90)], wanted(240))
+    assert [part.take for part in recipe.parts] == [1, 2, 1, 2]
+    assert recipe.parts[0].seconds == 70.0  # up to where its own fade-out begins
+    assert recipe.fade_from_seconds is None
+
+
+def test_a_limiter_works_only_where_the_peak_would_pass() -> None:
+    assert not plan_form([measures(300, lufs=-14, peak=-1.0)], wanted(240)).parts[0].limited
+    assert plan_form([measures(300, lufs=-20, peak=-3.0)], wanted(240)).parts[0].limited
+
+
+def test_less_than_45_seconds_is_too_short() -> None:
+    refuse_too_short(measures(45))
+    with pytest.raises(GiveUp) as refused:
+        refuse_too_short(measures(44.9))
+    assert refused.value.code is Code.TOO_SHORT
+
+
+@given(
+    takes=st.lists(st.builds(measures, st.floats(45, 200), faded=st.integers(0, 40)), min_size=1, max_size=2),
+    seconds=st.integers(50, 360),
+    last=st.booleans(),
+)
+def test_the_parts_always_reach_the_length_and_can_be_joined(
+    takes: list[Measures], seconds: int, *, last: bool
+) -> None:
+    asked = wanted(seconds, last=last)
+    recipe = plan_form(takes, asked)
+    reach = sum(part.seconds for part in recipe.parts) - JOIN_SECONDS * (len(recipe.parts) - 1)
+    assert reach >= asked.seconds - 2.0 - 1e-6
+    assert len(recipe.parts) == 1 or all(part.seconds >= JOIN_SECONDS for part in recipe.parts)
+    if recipe.fade_from_seconds is not None:
+        assert recipe.fade_seconds >= 3.0 - 1e-6
+        assert recipe.fade_from_seconds + recipe.fade_seconds <= asked.seconds + 1e-6
