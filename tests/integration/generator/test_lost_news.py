@@ -1,0 +1,373 @@
+"""Claims about replies and webhooks that come early, late or never: adopted, looked up, repeated once, bridged."""
+
+import asyncio
+import hashlib
+from itertools import pairwise
+from typing import Any
+from uuid import UUID, uuid4
+
+from aiohttp import web
+
+from libs.common import metrics
+from libs.common.database import Database
+from tests.integration.generator.rig import (
+    SCALE,
+    Provider,
+    accept,
+    add_run,
+    attempts,
+    bare,
+    fetch,
+    lose_reply,
+    open_generator,
+    request,
+    settings,
+    until,
+    value,
+)
+
+FAR = 3600.0  # seconds; nobody needs it soon, so that nothing is bridged
+
+
+def doubled() -> float:
+    """What /metrics shows as possible double charges of suno's."""
+    text = metrics.render()[0].decode()
+    lines = [line for line in text.splitlines() if line.startswith("possible_double_charge_total{")]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if 'provider="suno"' in line)
+
+
+async def adopt(pool: Database, token: str, task_id: str, rank: int = 2) -> None:
+    """What the callback service writes when a webhook carries the token."""
+    await fetch(
+        pool,
+        "UPDATE segment_attempts SET provider_task_id = coalesce(provider_task_id, $2), rank = greatest(rank, $3),"
+        " news_at = clock_timestamp() WHERE token_sha256 = $1",
+        hashlib.sha256(token.encode()).digest(),
+        task_id,
+        rank,
+    )
+
+
+async def _rank(pool: Database, rank: int) -> bool:
+    return bool(await value(pool, "SELECT count(*) > 0 FROM segment_attempts WHERE rank = $1", rank))
+
+
+async def test_a_lost_reply_whose_webhook_comes_is_adopted_and_never_repeated(
+    database: str, pool: Database, suno: Provider
+) -> None:
+    suno.script.append(lose_reply)
+    made = settings(database, suno)
+    async with open_generator(made) as resources:
+        await request(resources, *await add_run(pool, due_in=(FAR,)))
+        await until(lambda: _ambiguous(pool))
+        await adopt(pool, suno.heard[0].token, "task-1")
+        await asyncio.sleep(made.clock.adopt + made.clock.sweep_every * 2)
+        [attempt] = await attempts(pool)
+    assert (attempt["alive"], attempt["provider_task_id"], attempt["ambiguous_at"] is None) == (True, "task-1", False)
+    assert len(suno.heard) == 1
+
+
+async def _ambiguous(pool: Database) -> bool:
+    return bool(await value(pool, "SELECT count(*) > 0 FROM segment_attempts WHERE ambiguous_at IS NOT NULL"))
+
+
+async def test_a_lost_reply_without_a_webhook_is_repeated_once_after_t_adopt_and_counted(
+    database: str, pool: Database, suno: Provider
+) -> None:
+    suno.script.append(lose_reply)
+    made, before = settings(database, suno), doubled()
+    async with open_generator(made) as resources:
+        await request(resources, *await add_run(pool, due_in=(FAR,)))
+        await until(lambda: _rank(pool, 2))
+        await until(lambda: _has_balance(pool))
+        first, second = await attempts(pool)
+    assert (first["gave_up_rank"], second["attempt_no"], second["provider"]) == (1, 2, "suno")
+    assert suno.heard[1].at - suno.heard[0].at >= made.clock.adopt
+    assert suno.heard[0].token != suno.heard[1].token
+    assert doubled() - before == 1
+    assert (first["facts"]["credits_when_ambiguous"]) == 500
+
+
+async def _has_balance(pool: Database) -> bool:
+    return bool(await value(pool, "SELECT count(*) > 0 FROM segment_attempts WHERE facts ? 'credits_when_resent'"))
+
+
+async def test_a_second_ambiguous_call_is_not_repeated_at_the_paid_provider(
+    database: str, pool: Database, suno: Provider, composer: Provider
+) -> None:
+    suno.always = lose_reply
+    async with open_generator(settings(database, suno, composer)) as resources:
+        await request(resources, *await add_run(pool, due_in=(FAR,)))
+        await until(lambda: _rank(pool, 2), 30)
+        rows = await attempts(pool)
+    assert [row["provider"] for row in rows] == ["suno", "suno", "composer"]
+
+
+async def test_a_hanging_provider_is_ambiguous_after_the_time_out(
+    database: str, pool: Database, suno: Provider
+) -> None:
+    async def hang(_request: web.Request, _body: dict[str, Any]) -> web.Response:
+        await asyncio.sleep(30)
+        return web.Response()
+
+    suno.script.append(hang)
+    async with open_generator(settings(database, suno)) as resources:
+        await request(resources, *await add_run(pool, due_in=(FAR,)))
+        await until(lambda: _ambiguous(pool))
+        [attempt] = await attempts(pool)
+        assert (attempt["error_code"], attempt["outcome"]) == ("transport_timeout", None)
+
+
+async def test_what_costs_nothing_is_asked_again_at_once(database: str, pool: Database, composer: Provider) -> None:
+    composer.script.append(lose_reply)
+    made = settings(database, composer, composer, suno_api_key="")
+    async with open_generator(made) as resources:
+        await request(resources, *await add_run(pool, due_in=(FAR,)))
+        await until(lambda: _rank(pool, 2))
+    first, second = composer.heard
+    assert second.at - first.at < made.clock.adopt
+
+
+async def test_an_ambiguous_segment_that_is_needed_now_is_bridged_by_composer(
+    database: str, pool: Database, suno: Provider, composer: Provider
+) -> None:
+    suno.script.append(lose_reply)
+    async with open_generator(settings(database, suno, composer)) as resources:
+        await request(resources, *await add_run(pool))
+        await until(lambda: _rank(pool, 2))
+        first, second = await attempts(pool)
+    assert (first["provider"], first["alive"], second["provider"], second["bridge"]) == (
+        "suno",
+        True,
+        "composer",
+        True,
+    )
+
+
+async def test_a_healthy_attempt_is_never_bridged(
+    database: str, pool: Database, suno: Provider, composer: Provider
+) -> None:
+    made = settings(database, suno, composer)
+    async with open_generator(made) as resources:
+        await request(resources, *await add_run(pool))
+        await until(lambda: _rank(pool, 2))
+        await asyncio.sleep(made.clock.sweep_every * 4)
+    assert composer.heard == []
+
+
+async def test_a_callback_before_the_reply_and_the_reply_write_the_same(
+    database: str, pool: Database, suno: Provider
+) -> None:
+    async def call_back_first(_request: web.Request, _body: dict[str, Any]) -> web.StreamResponse:
+        await adopt(pool, suno.heard[-1].token, "task-9", rank=3)
+        return web.json_response({"code": 200, "msg": "success", "data": {"taskId": "task-9"}})
+
+    suno.script.append(call_back_first)
+    async with open_generator(settings(database, suno)) as resources:
+        await request(resources, *await add_run(pool))
+        await until(lambda: _recorded(pool))
+        [attempt] = await attempts(pool)
+    assert (attempt["rank"], attempt["provider_task_id"]) == (3, "task-9")
+    assert await value(pool, "SELECT metadata FROM parcours_segments") == {}
+
+
+async def _recorded(pool: Database) -> bool:
+    return bool(await value(pool, "SELECT count(*) > 0 FROM provider_calls WHERE operation = 'generate'"))
+
+
+async def test_a_second_task_of_one_attempt_is_kept_as_surplus(database: str, pool: Database, suno: Provider) -> None:
+    async def call_back_another(_request: web.Request, _body: dict[str, Any]) -> web.StreamResponse:
+        await adopt(pool, suno.heard[-1].token, "task-a")
+        return web.json_response({"code": 200, "msg": "success", "data": {"taskId": "task-b"}})
+
+    suno.script.append(call_back_another)
+    async with open_generator(settings(database, suno)) as resources:
+        await request(resources, *await add_run(pool))
+        await until(lambda: _recorded(pool))
+        [attempt] = await attempts(pool)
+    assert attempt["provider_task_id"] == "task-a"
+    assert await value(pool, "SELECT metadata FROM parcours_segments") == {"surplus_task_ids": ["task-b"]}
+
+
+async def test_a_refusal_that_a_callback_contradicts_is_no_refusal(
+    database: str, pool: Database, suno: Provider
+) -> None:
+    async def call_back_then_503(web_request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        await adopt(pool, suno.heard[-1].token, "task-a")
+        return await bare(503)(web_request, body)
+
+    suno.script.append(call_back_then_503)
+    async with open_generator(settings(database, suno)) as resources:
+        await request(resources, *await add_run(pool))
+        await until(lambda: _recorded(pool))
+        [attempt] = await attempts(pool)
+    assert (attempt["alive"], attempt["outcome"], attempt["provider_task_id"]) == (True, None, "task-a")
+
+
+# --- webhooks that do not come ---
+
+
+def finished(task_id: str, status: str = "SUCCESS") -> dict[str, Any]:
+    item = {"id": "a", "audioUrl": "https://f/a.mp3", "streamAudioUrl": "https://f/a", "duration": 240.0}
+    return {"taskId": task_id, "status": status, "response": {"sunoData": [item]}, "errorCode": None}
+
+
+async def test_a_late_webhook_is_looked_up_and_told_to_the_callback_in_its_own_dialect(
+    database: str, pool: Database, suno: Provider
+) -> None:
+    async def deliver(attempt_id: UUID, _body: dict[str, Any]) -> None:
+        await fetch(pool, "UPDATE segment_attempts SET rank = 5, delivered_at = now() WHERE id = $1", attempt_id)
+
+    suno.on_news = deliver
+    made = settings(database, suno)
+    async with open_generator(made) as resources:
+        await request(resources, *await add_run(pool, due_in=(FAR,)))
+        await until(lambda: _rank(pool, 2))
+        [attempt] = await attempts(pool)
+        suno.records[attempt["provider_task_id"]] = finished(attempt["provider_task_id"], "CALLBACK_EXCEPTION")
+        await until(lambda: _rank(pool, 5))
+    [(attempt_id, body)] = suno.news
+    assert attempt_id == attempt["id"]
+    assert (body["data"]["callbackType"], body["data"]["task_id"]) == ("complete", attempt["provider_task_id"])
+    assert await value(pool, "SELECT facts ->> 'record_info' FROM segment_attempts") == "success"
+
+
+async def test_look_ups_keep_one_a_gap_over_all_generators_and_thirty_seconds_an_attempt(
+    database: str, pool: Database, suno: Provider
+) -> None:
+    made = settings(database, suno)
+    async with open_generator(made) as one, open_generator(made):
+        await request(one, *await add_run(pool, segments=5, due_in=(FAR,)))
+        await until(lambda: _everybody_looked_up(pool, 5))
+        await asyncio.sleep(made.clock.lookup_every)
+        times = await fetch(pool, "SELECT attempt_id, called_at FROM provider_calls WHERE operation = 'record-info'")
+    span = (max(row["called_at"] for row in times) - min(row["called_at"] for row in times)).total_seconds()
+    assert len(times) <= span / made.clock.lookup_gap + 2
+    for attempt_id in {row["attempt_id"] for row in times}:
+        own = sorted(row["called_at"] for row in times if row["attempt_id"] == attempt_id)
+        gaps = [(later - former).total_seconds() for former, later in pairwise(own)]
+        assert all(gap >= made.clock.lookup_every * 0.8 for gap in gaps)
+
+
+async def _everybody_looked_up(pool: Database, count: int) -> bool:
+    asked = "SELECT count(DISTINCT attempt_id) FROM provider_calls WHERE operation = 'record-info'"
+    return bool(await value(pool, asked) == count)
+
+
+async def test_an_attempt_without_news_is_given_up_and_composer_makes_it(
+    database: str, pool: Database, suno: Provider, composer: Provider
+) -> None:
+    made = settings(database, suno, composer)
+    async with open_generator(made) as resources:
+        await request(resources, *await add_run(pool, due_in=(FAR,)))
+        await until(lambda: _rank(pool, 2))
+        await fetch(pool, "UPDATE segment_attempts SET submitted_at = now() - interval '15.5 s', news_at = NULL")
+        await until(lambda: _asked(composer))
+        first, *_ = await attempts(pool)
+    assert (first["provider"], first["gave_up_rank"], first["error_code"]) == ("suno", 2, "silent")
+
+
+async def _asked(provider: Provider) -> bool:
+    return bool(provider.heard)
+
+
+async def test_while_the_provider_says_that_it_runs_it_is_waited_for_three_times_as_long(
+    database: str, pool: Database, suno: Provider, composer: Provider
+) -> None:
+    made = settings(database, suno, composer)
+    async with open_generator(made) as resources:
+        await request(resources, *await add_run(pool, due_in=(FAR,)))
+        await until(lambda: _rank(pool, 2))
+        [attempt] = await attempts(pool)
+        suno.records[attempt["provider_task_id"]] = {"status": "PENDING"}
+        await fetch(
+            pool,
+            "UPDATE segment_attempts SET submitted_at = now() - interval '16 s',"
+            ' facts = \'{"record_info": "running"}\'',
+        )
+        await asyncio.sleep(made.clock.sweep_every * 4)
+        assert composer.heard == []
+        await fetch(pool, "UPDATE segment_attempts SET submitted_at = now() - interval '46 s'")
+        await until(lambda: _asked(composer))
+    assert len(suno.heard) == 1
+
+
+async def test_an_overdue_segment_that_is_needed_is_bridged_while_the_provider_still_works(
+    database: str, pool: Database, suno: Provider, composer: Provider
+) -> None:
+    async with open_generator(settings(database, suno, composer)) as resources:
+        await request(resources, *await add_run(pool))
+        await until(lambda: _rank(pool, 2))
+        [attempt] = await attempts(pool)
+        suno.records[attempt["provider_task_id"]] = {"status": "PENDING"}
+        await fetch(pool, "UPDATE segment_attempts SET dispatched_at = now() - make_interval(secs => $1)", 101 * SCALE)
+        await until(lambda: _asked(composer))
+        first, second = await attempts(pool)
+    assert (first["alive"], second["provider"], second["bridge"]) == (True, "composer", True)
+
+
+async def test_a_row_that_waits_for_a_closed_account_is_bridged_when_it_is_needed(
+    database: str, pool: Database, suno: Provider, composer: Provider
+) -> None:
+    async with open_generator(settings(database, suno, composer)) as resources:
+        run_id, (far, near) = await add_run(pool, segments=2, due_in=(FAR, 0.0))
+        await fetch(
+            pool,
+            "UPDATE quota_accounts SET closed_until = now() + interval '1 hour', close_reason = 'breaker'"
+            " WHERE provider = 'suno'",
+        )
+        await fetch(
+            pool,
+            "INSERT INTO generation_queue (segment_id, run_id, user_id, track, provider, due_at, segment_index) "
+            "SELECT s.id, r.id, r.user_id, r.track, 'suno', s.due_at, s.segment_index "
+            "FROM parcours_segments s JOIN parcours_runs r ON r.id = s.run_id WHERE r.id = $1",
+            run_id,
+        )
+        await until(lambda: _asked(composer))
+        await asyncio.sleep(resources.clock.sweep_every * 2)
+        assert [heard.segment_id for heard in composer.heard] == [near]
+        assert await value(pool, "SELECT segment_id FROM generation_queue") == far
+
+
+async def test_a_paid_result_that_nobody_needs_is_counted_once(database: str, pool: Database, suno: Provider) -> None:
+    async with open_generator(settings(database, suno)) as resources:
+        run_id, (segment_id,) = await add_run(pool)
+        for number, rank in ((1, 5), (2, 6)):
+            await fetch(
+                pool,
+                "INSERT INTO segment_attempts (segment_id, user_id, attempt_no, provider, account, slot_no, "
+                "token_sha256, rank, delivered_at) VALUES ($1, $2, $3, 'suno', 'suno-1', 1, $4, $5, "
+                "now() - interval '1 min')",
+                segment_id,
+                uuid4(),
+                number,
+                uuid4().bytes,
+                rank,
+            )
+        await fetch(
+            pool, "UPDATE parcours_segments SET status = 'complete', storage_path = 'x' WHERE run_id = $1", run_id
+        )
+        await until(lambda: _surplus(pool))
+        await asyncio.sleep(resources.clock.sweep_every * 2)
+        assert await value(pool, "SELECT count(*) FROM segment_attempts WHERE facts ? 'surplus'") == 1
+
+
+async def _surplus(pool: Database) -> bool:
+    return bool(await value(pool, "SELECT count(*) > 0 FROM segment_attempts WHERE facts ? 'surplus'"))
+
+
+async def test_rows_of_a_provider_that_is_configured_no_more_are_handed_on(
+    database: str, pool: Database, suno: Provider, composer: Provider
+) -> None:
+    suno.always = accept
+    async with open_generator(settings(database, suno, composer, suno_api_key="")) as resources:
+        run_id, (segment_id,) = await add_run(pool, due_in=(FAR,))
+        await fetch(
+            pool,
+            "INSERT INTO generation_queue (segment_id, run_id, user_id, track, provider, due_at, segment_index) "
+            "SELECT $1, $2, user_id, 'stable', 'suno', now(), 0 FROM parcours_runs",
+            segment_id,
+            run_id,
+        )
+        await until(lambda: _asked(composer))
+        assert resources.roster.names == ["composer"]
