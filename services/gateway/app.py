@@ -46,7 +46,8 @@ def make_app(settings: Settings) -> FastAPI:
     verifier, signer = Verifier.from_settings(settings), MediaSigner.from_settings(settings)
     if settings.demo_sessions and not settings.supabase_jwt_secret.get_secret_value():
         raise ValueError("DEMO_SESSIONS: expected SUPABASE_JWT_SECRET to sign with, found none")
-    checks: dict[str, Check] = {}
+    opened: list[Parts] = []
+    checks = _checks(opened)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -59,11 +60,10 @@ def make_app(settings: Settings) -> FastAPI:
             open_peers(settings.internal_secret.get_secret_value(), settings.peer_timeout_seconds) as peers,
             open_loops(settings.drain_seconds / 2) as loops,
         ):
-            checks.update(database=database.check, objectStore=objects.check)
             wake = wakeups.event(Channel.OUTBOX)
             feed = ProgressFeed(database, wake)
             direct = settings.media_mode == "direct"
-            app.state.parts = Parts(
+            parts = app.state.parts = Parts(
                 settings=settings,
                 database=database,
                 verifier=verifier,
@@ -75,6 +75,7 @@ def make_app(settings: Settings) -> FastAPI:
                 links=MediaLinks(signer=signer, objects=objects, public_url=settings.public_url, direct=direct),
                 feed=feed,
             )
+            opened.append(parts)
             loops.add("schema", _schema_awaited(database, readiness), every=LOOK_SECONDS)
             loops.add("progress", _beating(feed, app.state.pulse), every=SWEEP_SECONDS, wake=wake)
             closing = asyncio.create_task(_close_streams(readiness, feed), name="close-streams")
@@ -88,6 +89,18 @@ def make_app(settings: Settings) -> FastAPI:
     _add_edge(app, settings)
     _add_routes(app, settings, Health(version=settings.version, track=settings.track, checks=checks))
     return app
+
+
+def _checks(opened: list[Parts]) -> dict[str, Check]:
+    """Return what `/health` asks; until the lifespan has opened the parts, nothing answers."""
+
+    async def database() -> None:
+        await opened[0].database.check()
+
+    async def object_store() -> None:
+        await opened[0].objects.check()
+
+    return {"database": database, "objectStore": object_store}
 
 
 def _add_edge(app: FastAPI, settings: Settings) -> None:

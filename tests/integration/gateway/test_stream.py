@@ -6,6 +6,7 @@ import random
 import socket
 import uuid
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -14,7 +15,9 @@ import pytest
 from libs.common.database import Channel, Database
 from libs.common.events import SegmentComplete, SegmentDelivered, SegmentFailed, SegmentFirst, SegmentPreviewed, Take
 from libs.common.lifecycle import lock_run
+from services.gateway.app import make_app
 from tests.integration.gateway import world
+from tests.integration.gateway.wire import wired
 from tests.integration.gateway.world import Run, bearer, listening, make_run, next_event, tell
 
 
@@ -40,7 +43,7 @@ async def test_news_follow_at_once_with_our_addresses_and_without_the_providers(
 ) -> None:
     run = await make_run(store, user)
     attempt, segment = uuid.uuid4(), run.segments[0]
-    ids = {"run_id": run.id, "segment_id": segment, "attempt_id": attempt}
+    ids: dict[str, Any] = {"run_id": run.id, "segment_id": segment, "attempt_id": attempt}
     preview, final = f"previews/{segment}-1.mp3", f"runs/{run.id}/{segment}.mp3"
     async with listening(edge, run) as reading:
         await next_event(reading)
@@ -68,12 +71,12 @@ async def test_news_follow_at_once_with_our_addresses_and_without_the_providers(
 
 
 async def test_a_reader_that_changes_gateways_misses_nothing_and_gets_nothing_twice(
-    database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
+    shared_database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
 ) -> None:
     run, other = await make_run(store, user), await make_run(store, uuid.uuid4())
     seed = random.randrange(2**32)
     dice = random.Random(seed)
-    configured = world.settings(database, behind, objects)
+    configured = world.settings(shared_database, behind, objects)
     (last,) = await tell(store, run, _first(run))
     sent: list[int] = []
     got: list[int] = []
@@ -102,10 +105,10 @@ async def test_a_reader_that_changes_gateways_misses_nothing_and_gets_nothing_tw
 
 
 async def test_two_gateways_tell_every_reader_everything(
-    database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
+    shared_database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
 ) -> None:
     run = await make_run(store, user)
-    configured = world.settings(database, behind, objects)
+    configured = world.settings(shared_database, behind, objects)
     async with (
         world.gateway(configured) as one,
         world.gateway(configured) as two,
@@ -194,15 +197,31 @@ async def test_a_reader_that_falls_behind_gets_a_snapshot_instead_of_what_was_dr
     assert len(got) < len(sent)
 
 
-def _ids(run: Run) -> dict[str, uuid.UUID]:
+def _ids(run: Run) -> dict[str, Any]:
     return {"run_id": run.id, "segment_id": run.segments[0], "attempt_id": uuid.uuid4()}
 
 
-async def test_a_silent_stream_has_a_heartbeat(
-    database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
+async def test_news_announced_while_the_database_was_away_come_when_it_is_back(
+    shared_database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
 ) -> None:
     run = await make_run(store, user)
-    configured = world.settings(database, behind, objects, stream_heartbeat_seconds=0.05)
+    async with (
+        wired(shared_database) as wire,
+        world.gateway(world.settings(wire.dsn, behind, objects)) as edge,
+        listening(edge, run) as reading,
+    ):
+        await next_event(reading)
+        await wire.cut()
+        sent = await tell(store, run, _first(run), _first(run))
+        await wire.mend()
+        assert [(await next_event(reading, seconds=10)).id for _ in sent] == sent
+
+
+async def test_a_silent_stream_has_a_heartbeat(
+    shared_database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
+) -> None:
+    run = await make_run(store, user)
+    configured = world.settings(shared_database, behind, objects, stream_heartbeat_seconds=0.05)
     async with world.gateway(configured) as edge, listening(edge, run) as reading:
         await next_event(reading)
         async with asyncio.timeout(2):
@@ -210,26 +229,29 @@ async def test_a_silent_stream_has_a_heartbeat(
 
 
 async def test_a_gateway_that_leaves_says_when_to_come_back(
-    database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
+    shared_database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
 ) -> None:
     run = await make_run(store, user)
-    app = world.make_app(world.settings(database, behind, objects))
-    async with world.serving(app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as edge:
-        async with listening(edge, run) as reading:
-            await next_event(reading)
-            app.state.readiness.draining.set()
-            frame = await next_event(reading)
-            assert frame.retry is not None
-            assert 1000 <= frame.retry <= 5000
-            with pytest.raises(StopAsyncIteration):
-                await anext(reading)
+    app = make_app(world.settings(shared_database, behind, objects))
+    async with (
+        world.serving(app) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False) as edge,
+        listening(edge, run) as reading,
+    ):
+        await next_event(reading)
+        app.state.readiness.draining.set()
+        frame = await next_event(reading)
+        assert frame.retry is not None
+        assert 1000 <= frame.retry <= 5000
+        with pytest.raises(StopAsyncIteration):
+            await anext(reading)
 
 
 async def test_readers_that_go_leave_nothing_behind(
-    database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
+    shared_database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
 ) -> None:
     run = await make_run(store, user)
-    app = world.make_app(world.settings(database, behind, objects))
+    app = make_app(world.settings(shared_database, behind, objects))
     async with world.serving(app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as edge:
         for _ in range(5):
             async with listening(edge, run) as reading:

@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp
 
 from libs.common.database import Channel, Database
@@ -29,6 +29,7 @@ from services.gateway.settings import Settings
 
 SECRET = "a-secret-of-the-tests-with-enough-bytes-in-it"
 SIGNING = f"k1:{'5a' * 32}"
+INTERNAL = "shared-secret-of-the-tests"
 ANON_KEY = "anon-key-of-the-tests"
 SERVICE_KEY = "service-role-key-of-the-tests"
 ORIGIN = "https://app.example"
@@ -93,18 +94,32 @@ class Peer:
     url: str = ""
     heard: list[Heard] = field(default_factory=list)
     answers: dict[tuple[str, str], tuple[int, object, dict[str, str]]] = field(default_factory=dict)
-    pieces: list[bytes] = field(default_factory=list)  # of the growing preview
-    more: asyncio.Event = field(default_factory=asyncio.Event)  # when set, the preview is finished
+    growing: list[bytes] = field(default_factory=list)  # what there is of a preview
+    finished: asyncio.Event = field(default_factory=asyncio.Event)  # set: the preview has an end
+
+    def forget(self) -> None:
+        self.heard.clear()
+        self.answers.clear()
+        self.growing.clear()
+        self.finished = asyncio.Event()
 
     def will(self, method: str, path: str, status: int, body: object, **headers: str) -> None:
         self.answers[method, path] = (status, body, {name.replace("_", "-"): text for name, text in headers.items()})
 
     async def answer(self, request: Request) -> Response:
+        if request.url.path.startswith("/internal/previews/"):
+            known = self.growing and request.headers.get("x-internal-secret") == INTERNAL
+            return StreamingResponse(self._grow(), media_type="audio/mpeg") if known else Response(status_code=404)
         body = await request.body()
         heard = Heard(request.method, request.url.path, request.url.query, dict(request.headers), body)
         self.heard.append(heard)
         status, document, headers = self.answers.get((heard.method, heard.path), (404, {"code": "not_found"}, {}))
         return Response(orjson.dumps(document), status, {"content-type": "application/json"} | headers)
+
+    async def _grow(self) -> AsyncIterator[bytes]:
+        for piece in self.growing:
+            yield piece
+        await self.finished.wait()
 
 
 @asynccontextmanager
@@ -127,7 +142,7 @@ def settings(dsn: str, behind: Peer | None, objects: Path, **more: Any) -> Setti
         "supabase_anon_key": ANON_KEY,
         "supabase_service_role_key": SERVICE_KEY,
         "media_signing_keys": SIGNING,
-        "internal_secret": "shared-secret-of-the-tests",
+        "internal_secret": INTERNAL,
         "cors_origins": ORIGIN,
         "public_url": "https://parcours.example",
         "user_requests_per_minute": 10_000,
@@ -177,7 +192,8 @@ async def make_run(
         )
         ids = [
             await connection.fetchval(
-                "INSERT INTO parcours_segments (run_id, segment_index, title, plan) VALUES ($1, $2, $3, $4) RETURNING id",
+                "INSERT INTO parcours_segments (run_id, segment_index, title, plan) VALUES ($1, $2, $3, $4)"
+                " RETURNING id",
                 run_id,
                 index,
                 f"Title {index}",
