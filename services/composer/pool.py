@@ -18,7 +18,7 @@ from services.composer.wire import Broken, Finished, Grown, Kind, Ready, RenderT
 
 PREVIEWS_PER_WORKER = 1
 FINALS_PER_WORKER = 1  # one stream of each kind bounds a worker's memory; the preview pre-empts the final
-TRIES = 2  # a task whose worker dies is tried once more elsewhere
+TRIES = 5  # workers that may die over a task: several at once cost it a try each, before their deaths are noticed
 RESPAWN_SECONDS = 1.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -148,7 +148,7 @@ class RenderPool:
             if job.tries < TRIES:
                 heapq.heappush(self._waiting[job.task.kind], job)
             else:
-                job.file.fail("its worker process died twice")
+                job.file.fail(f"{TRIES} worker processes died over it")
         worker.in_hand.clear()
         self._dispatch()
 

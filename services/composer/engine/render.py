@@ -13,7 +13,7 @@ from services.composer.engine.space import SEA_SAMPLES, Reverb, sea
 from services.composer.engine.voices import VoiceBank, WaveCache
 
 BLOCK_SAMPLES = 10 * SAMPLE_RATE  # fixed for ever within a version: the grid shows in the last bits of the reverb
-TAIL_SAMPLES = 40 * SAMPLE_RATE  # longest note: 16 beats at 56 BPM · 1.12 + 3 s = 22 s
+TAIL_SAMPLES = 31 * SAMPLE_RATE  # longest note: 16 beats at 40 BPM · 1.12 + 3 s = 30 s
 LEAD_SAMPLES = 40 * SAMPLE_RATE  # a continuation starts this much earlier, so that all that still sounds is there
 
 

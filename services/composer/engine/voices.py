@@ -16,7 +16,7 @@ from services.composer.engine.score import Note
 
 Mono: TypeAlias = npt.NDArray[np.float32]
 
-STRUCK_BYTES = 40_000_000  # bound of the struck notes kept; one is 0.7–1.1 MB
+STRUCK_BYTES = 30_000_000  # bound of the struck notes kept; one is 0.7–1.1 MB
 LFO_SAMPLES = 20 * SAMPLE_RATE  # one turn of the pads' slow opening, 0.05 Hz
 
 
