@@ -37,17 +37,17 @@ async def tidy(database: Database, tidiness: Tidiness) -> None:
 
     Safe from several processes: each row is looked at again under its run's lock, and what is locked is left alone.
     """
-    async with database.connection() as connection:
-        abandoned = await storage.abandoned_segments(connection, tidiness.unchanged)
-    for segment in abandoned:
-        async with database.transaction(Channel.OUTBOX) as connection:
-            await _look_after(connection, tidiness, segment)
-    async with database.connection() as connection:
+    async with database.connection() as connection:  # first: asking a segment again is a change of its run
         waiting = await storage.waiting_runs(connection, tidiness.unchanged)
     for run_id in waiting:
         async with database.transaction(Channel.OUTBOX) as connection:
             if await storage.try_lock_run(connection, run_id):
                 await advance(connection, tidiness.pace, run_id)
+    async with database.connection() as connection:
+        abandoned = await storage.abandoned_segments(connection, tidiness.unchanged)
+    for segment in abandoned:
+        async with database.transaction(Channel.OUTBOX) as connection:
+            await _look_after(connection, tidiness, segment)
 
 
 async def measure(database: Database, tidiness: Tidiness) -> None:

@@ -13,8 +13,8 @@ ENTRIES: Final = 500
 _ENTRIES: Final = """
 SELECT * FROM (
   SELECT h.changed_at AS at, s.run_id, s.id AS segment_id, s.segment_index, 'moved' AS event,
-         h.from_status, h.to_status, h.changed_by AS service, NULL::text AS provider, NULL::int AS attempt, NULL::text AS provider_task_id,
-         NULL::text AS error_code
+         h.from_status, h.to_status, h.changed_by AS service,
+         NULL::text AS provider, NULL::int AS attempt, NULL::text AS provider_task_id, NULL::text AS error_code
   FROM segment_history h JOIN parcours_segments s ON s.id = h.segment_id JOIN parcours_runs r ON r.id = s.run_id
   WHERE r.user_id = $1
   UNION ALL
