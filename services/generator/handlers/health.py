@@ -1,22 +1,13 @@
 """How the providers are, from our last real calls: never from the mere presence of a key."""
 
 from datetime import datetime
-from typing import TypedDict
 
 from services.generator.handlers.resources import Resources
 from services.generator.storage import accounts, calls
 
-
-class ProviderHealth(TypedDict):
-    """`status`: ok, failing, closed, or unknown before the first call; `circuit`: closed (calls pass) or open."""
-
-    provider: str
-    account: str
-    status: str
-    circuit: str
-    reason: str | None
-    lastSuccessAt: str | None
-    lastErrorCode: str | None
+ProviderHealth = dict[str, str | None]
+"""`provider`, `account`; `status`: ok, failing, closed, or unknown before the first call; `circuit`: closed (calls
+pass) or open, with its `reason`; `lastSuccessAt`, `lastErrorCode`."""
 
 
 async def provider_health(resources: Resources) -> list[ProviderHealth]:
@@ -37,7 +28,7 @@ async def provider_health(resources: Resources) -> list[ProviderHealth]:
         for state, recent in seen
     ]
     names = resources.roster.names
-    return sorted(entries, key=lambda entry: names.index(entry["provider"]))
+    return sorted(entries, key=lambda entry: names.index(str(entry["provider"])))
 
 
 def _status(*, is_open: bool, is_well: bool | None) -> str:
