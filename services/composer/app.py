@@ -35,9 +35,8 @@ def make_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(pool.stop)
             await pool.start()
             studio = Studio(pool, _sender(client, settings), folder, max_jobs=settings.composer_max_jobs)
-            stack.push_async_callback(studio.close)
-            expiry = asyncio.create_task(_expire(app, studio, settings), name="expiry")
-            stack.push_async_callback(_cancelled, expiry)
+            for name, work in (("expiry", _expire(app, studio, settings)), ("drain", _drain(app, studio))):
+                stack.push_async_callback(_finished, asyncio.create_task(work, name=name))
             app.state.studio, app.state.settings, app.state.pool = studio, settings, pool
             yield
 
@@ -62,7 +61,15 @@ async def _expire(app: FastAPI, studio: Studio, settings: Settings) -> None:
         await asyncio.sleep(EXPIRY_SECONDS * settings.time_scale)
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
+async def _drain(app: FastAPI, studio: Studio) -> None:
+    """From the signal on nothing is made: its takers ask again elsewhere, and the same seed gives the same bits."""
+    try:
+        await app.state.readiness.draining.wait()
+    finally:
+        await studio.close()
+
+
+async def _finished(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

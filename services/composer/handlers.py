@@ -69,9 +69,14 @@ class Studio:
                 await asyncio.to_thread(file.path.unlink, missing_ok=True)
 
     async def close(self) -> None:
-        for life in self._lives:
+        """Tell nobody anything more, and let no download wait for a file that will not come."""
+        lives = tuple(self._lives)
+        for life in lives:
             life.cancel()
-        await asyncio.gather(*self._lives, return_exceptions=True)
+        await asyncio.gather(*lives, return_exceptions=True)
+        for file in self._jobs.files():
+            if not file.is_whole:
+                file.fail("the service stops")
 
     async def _perform(self, job: Job) -> None:
         """Text when rendering begins, first when there is something to hear, complete when the file is whole."""

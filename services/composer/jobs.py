@@ -5,6 +5,7 @@ Jobs live with the process. After a restart a task is unknown, and a new attempt
 
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,9 @@ class JobTable:
 
     def get(self, task_id: str) -> Job | None:
         return self._jobs.get(task_id)
+
+    def files(self) -> Iterator[GrowingFile]:
+        return (file for job in self._jobs.values() for file in job.files.values())
 
     @property
     def unfinished(self) -> int:

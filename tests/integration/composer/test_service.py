@@ -104,14 +104,14 @@ async def listener() -> AsyncIterator[Listener]:
     await runner.cleanup()
 
 
-async def started(temporary: Path) -> Composer:
+async def started(temporary: Path, workers: int) -> Composer:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = os.environ | {
         "PORT": str(port),
         "COMPOSER_URL": url,
         "COMPOSER_API_KEY": KEY,
-        "COMPOSER_WORKERS": "2",
+        "COMPOSER_WORKERS": str(workers),
         "COMPOSER_MAX_JOBS": "6",
         "COMPOSER_CALLBACK_RETRY_SECONDS": "1,1,1",
         "TIME_SCALE": "0.05",
@@ -132,7 +132,7 @@ async def started(temporary: Path) -> Composer:
 
 @pytest.fixture(scope="module")
 async def composer(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Composer]:
-    running = await started(tmp_path_factory.mktemp("composer"))
+    running = await started(tmp_path_factory.mktemp("composer"), 2)
     yield running
     await running.client.aclose()
     running.process.send_signal(signal.SIGTERM)
@@ -205,7 +205,7 @@ async def test_a_task_of_another_process_has_failed(composer: Composer) -> None:
 async def test_after_a_restart_a_task_is_unknown_and_its_order_gives_the_same_bytes(
     composer: Composer, listener: Listener, tmp_path: Path
 ) -> None:
-    first = await started(tmp_path)
+    first = await started(tmp_path, 1)
     task_id = await first.task(f"{listener.url}?segment=e")
     before = (await first.client.get(f"/files/{task_id}/0.mp3")).content
     await first.client.aclose()
@@ -217,7 +217,7 @@ async def test_after_a_restart_a_task_is_unknown_and_its_order_gives_the_same_by
     assert (await composer.client.get(f"/files/{again}/0.mp3")).content == before
     gone, alive = await asyncio.to_thread(psutil.wait_procs, workers, 10)
     assert not alive
-    assert len(gone) == 2
+    assert len(gone) == 1
 
 
 @pytest.mark.parametrize(
@@ -331,3 +331,19 @@ async def test_jobs_beyond_the_bound_are_throttled(composer: Composer, listener:
     for number, code in enumerate(codes):
         if code == 200:
             await listener.wait_for(f"/callback?segment=m{number}", "complete")
+
+
+async def test_a_stop_ends_waiting_downloads_at_once_and_leaves_nothing(listener: Listener, tmp_path: Path) -> None:
+    stopping = await started(tmp_path, 1)
+    workers = stopping.workers()
+    task_id = await stopping.task(f"{listener.url}?segment=z", x_parcours=example_a(3))
+    waiting = asyncio.create_task(stopping.client.get(f"/files/{task_id}/1.mp3"))
+    await listener.wait_for("/callback?segment=z", "first")
+    began = time.monotonic()
+    stopping.process.send_signal(signal.SIGTERM)
+    assert await stopping.process.wait() == 0
+    assert time.monotonic() - began < 5
+    assert (await waiting).status_code == 500
+    await stopping.client.aclose()
+    assert list(tmp_path.iterdir()) == []
+    assert not any(worker.is_running() for worker in workers)
