@@ -61,11 +61,21 @@ class LogEvent(StrEnum):
     # a consumer pauses without counting a delivery: topic, error_class
     SLOW_DOWN = "slow_down"
 
+    # Create
+    # a text job was given up, its run gone or its processes dead: run_id, tries
+    WORDS_ABANDONED = "words_abandoned"
+    # the model gave no usable answer, the templates stay: run_id, reason
+    WORDS_MISSING = "words_missing"
+    # the model's words that passed were written: run_id, changed, dropped
+    WORDS_WRITTEN = "words_written"
+
     # Generator
     # a provider account takes no calls for a while: account, reason, seconds
     ACCOUNT_CLOSED = "account_closed"
     # it takes calls again: account
     ACCOUNT_OPENED = "account_opened"
+    # an accepted attempt failed, and what follows was decided: verdict, provider, attempt, error_code
+    ATTEMPT_FAILED = "attempt_failed"
     # composer plays in place of a provider that is away or late: provider, rows
     BRIDGED = "bridged"
     # the callback service did not take what was found at the provider: attempt_id, error_class

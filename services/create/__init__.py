@@ -1,1 +1,1 @@
-"""Turns a request into a run: presets, plan, brief and safety."""
+"""Create: turns a person's request into a planned run, and lets a language model improve its words afterwards."""

@@ -1,4 +1,4 @@
-"""The ways a request can be refused before any planning; none carries the value that was received."""
+"""The ways a request can be refused before any planning, and a model can fail; none carries what was received."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -18,6 +18,18 @@ class RefusedInputError(ValueError):
         super().__init__(detail)
         self.detail = detail
         self.members: Mapping[str, object] = {"field": self.field, **members}
+
+
+class BodyError(RefusedInputError):
+    code = "invalid_request"
+    field = "body"
+
+
+class FieldError(RefusedInputError):
+    """A name that no request has; it may be the person's own text, so it is not repeated."""
+
+    code = "field_unknown"
+    field = "body"
 
 
 class UnknownPresetError(RefusedInputError):
@@ -56,6 +68,11 @@ class ArcError(RefusedInputError):
     field = "arc"
 
 
+class StrategyError(RefusedInputError):
+    code = "strategy_unknown"
+    field = "strategy"
+
+
 class SeedError(RefusedInputError):
     code = "seed_out_of_range"
     field = "seed"
@@ -64,3 +81,15 @@ class SeedError(RefusedInputError):
 class LocaleError(RefusedInputError):
     code = "locale_unknown"
     field = "locale"
+
+
+class NoWordsError(Exception):
+    """The model gave no usable answer; the deterministic words stay.
+
+    Args:
+        reason: stable code for the log (`refused`, `truncated`, `timeout` …); nothing of the answer.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

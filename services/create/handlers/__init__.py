@@ -1,0 +1,1 @@
+"""Create's use cases: starting a run, and enriching its words."""
