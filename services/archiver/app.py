@@ -37,6 +37,7 @@ from services.archiver.sweeps import Lane, sweep_missing
 SERVICE: Final = "archiver"
 LOOK_SECONDS: Final = 1.0  # notifications are lost with a connection
 SWEEP_SECONDS: Final = 5.0  # performance-and-reliability.md §4.3
+CONNECTIONS: Final = 6  # besides two a final at work: one holds its segment's lock, one commits
 DRAIN_SHARE: Final = 0.5  # of DRAIN_SECONDS for files in hand; the rest is for closing
 _ROOM: Final = "parcours-archiver-"
 
@@ -49,8 +50,9 @@ def make_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             enter = stack.enter_async_context
-            database = await enter(open_database(settings.database_url.get_secret_value(), SERVICE))
-            wakeups = await enter(open_wakeups(settings.database_url.get_secret_value(), SERVICE))
+            dsn = settings.database_url.get_secret_value()
+            database = await enter(open_database(dsn, SERVICE, max_size=CONNECTIONS + 2 * settings.archiver_workers))
+            wakeups = await enter(open_wakeups(dsn, SERVICE))
             tools = await _open_tools(settings, database, stack)
             copies = GrowingCopies()
             previews = Previews(tools, copies)

@@ -1,6 +1,7 @@
 """Owns the archiver's SQL: its jobs and their leases, what an attempt knows, and what is recorded of a stored file."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -8,6 +9,8 @@ from uuid import UUID
 from libs.common.database import Connection
 
 Kind = Literal["final", "preview"]
+
+ALONE_SECONDS: Final = 60.0  # a put of 8 MB takes less than one; then the job comes back later
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,20 @@ SELECT id, 'preview', segment_id FROM segment_attempts
 WHERE segment_id = $1 AND id <> $2 AND alive AND facts ->> 'preview_url' IS NOT NULL
 ON CONFLICT DO NOTHING
 """
+
+
+@asynccontextmanager
+async def alone_with(connection: Connection, segment_id: UUID) -> AsyncIterator[None]:
+    """Let one worker at a time store a segment's file; a lock of the session, so a killed worker leaves none.
+
+    Not every S3 server makes `If-None-Match` exact: of concurrent puts more than one may win.
+    """
+    name = f"archive {segment_id}"
+    await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", name, timeout=ALONE_SECONDS)
+    try:
+        yield
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", name)
 
 
 async def insert_job(connection: Connection, attempt_id: UUID, kind: Kind) -> None:

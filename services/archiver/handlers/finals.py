@@ -53,13 +53,15 @@ async def archive_final(job: Job, *, tools: Tools) -> None:
         await _drop_surplus(job, order, tools)
         return
     try:
-        stored = await _recognise(order, tools) if job.tries > 1 else None
-        await _complete(job, order, stored or await _store(job, order, tools), tools)
+        if job.tries > 1 and (stored := await _recognise(order, tools)):
+            await _complete(job, order, stored, tools)
+        else:
+            await _make_and_store(job, order, tools)
     except GiveUp as failure:
         await _give_up(job, order, failure, tools)
 
 
-async def _store(job: Job, order: Order, tools: Tools) -> Stored:
+async def _make_and_store(job: Job, order: Order, tools: Tools) -> None:
     with tools.room() as folder:
         try:
             made = await make_file(order, folder=folder, tools=tools)
@@ -68,23 +70,33 @@ async def _store(job: Job, order: Order, tools: Tools) -> Stored:
                 raise GiveUp(Code.FILE_GONE, pause.reason) from pause
             raise
         reach("after_download")
-        path = made.formed.path
-        sha256 = await asyncio.to_thread(_hash, path)
-        stored = Stored(order.attempt_id, sha256, _describe(made, path.stat().st_size))
-        async with tools.database.transaction() as connection:
-            await storage.note_candidate(connection, order.attempt_id, sha256, stored.measures)
-        reach("before_put")
-        try:
-            await tools.objects.put(
-                order.final_key,
-                path,
-                content_type="audio/mpeg",
-                sha256=sha256,
-                metadata={"attempt-id": str(order.attempt_id)},
-                if_absent=True,
-            )
-        except ObjectExists:
-            return await _recognise(order, tools) or _unknown_object(order)
+        async with tools.database.connection() as held, storage.alone_with(held, order.segment_id):
+            now = await storage.read_order(held, order.attempt_id)
+            if now is None or now.segment_status == "complete":
+                await _drop_surplus(job, order, tools)
+            else:
+                await _complete(job, order, await _store(order, made, tools), tools)
+
+
+async def _store(order: Order, made: Made, tools: Tools) -> Stored:
+    """Say what is about to be stored, then store it; what another attempt stored before is recognised instead."""
+    path = made.formed.path
+    sha256 = await asyncio.to_thread(_hash, path)
+    stored = Stored(order.attempt_id, sha256, _describe(made, path.stat().st_size))
+    async with tools.database.transaction() as connection:
+        await storage.note_candidate(connection, order.attempt_id, sha256, stored.measures)
+    reach("before_put")
+    try:
+        await tools.objects.put(
+            order.final_key,
+            path,
+            content_type="audio/mpeg",
+            sha256=sha256,
+            metadata={"attempt-id": str(order.attempt_id)},
+            if_absent=True,
+        )
+    except ObjectExists:
+        return await _recognise(order, tools) or _unknown_object(order)
     reach("after_put")
     return stored
 
