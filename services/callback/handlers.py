@@ -9,13 +9,13 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-import structlog
 
-from libs.common import metrics
+from libs.common import logs, metrics
 from libs.common.database import Channel, Connection, Database
 from libs.common.errors import Problem
 from libs.common.events import Event, SegmentDelivered, SegmentFailed, SegmentFirst, Take
 from libs.common.lifecycle import lock_run, move_segment, note_segment
+from libs.common.log_events import LogEvent
 from libs.common.metrics import Metric
 from libs.common.outbox import announce
 from services.callback import storage
@@ -29,7 +29,7 @@ NOBODYS_HASH: Final = bytes(32)  # compared when a segment is unknown, so that i
 COUNTED_CODES: Final = frozenset({"400", "408", "413", "429", "451", "500", "501", "531", "no_audio", PROVIDER_ERROR})
 """Error codes that may become a label: those of `providers.md` §1A and ours."""
 
-_log = structlog.get_logger()
+_log = logs.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +172,4 @@ def _count(attempt: Attempt, change: Change, news: News) -> None:
     if change.surplus or (change.unneeded and news.stage is Stage.COMPLETE):
         metrics.count(Metric.SURPLUS_GENERATIONS, provider=provider)
     if change.surplus:
-        _log.error("surplus_task", segment_id=str(attempt.segment_id), attempt=attempt.attempt_no, provider=provider)
+        _log.error(LogEvent.SURPLUS_TASK, segment_id=str(attempt.segment_id), attempt=attempt.attempt_no)

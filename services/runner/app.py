@@ -15,11 +15,11 @@ from libs.common.identity import Verifier
 from libs.common.loops import Work, open_loops
 from libs.common.messaging import open_messaging
 from libs.common.metrics import Metric
+from libs.common.run_bounds import Bounds
 from libs.common.wakeups import open_wakeups
 from services.runner import consumers as subscriptions
 from services.runner import sweeps
 from services.runner.domain.due import Pace
-from services.runner.handlers.resume import Bounds
 from services.runner.handlers.tidy import Tidiness
 from services.runner.routes import Counter, router
 from services.runner.settings import Settings

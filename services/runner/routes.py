@@ -12,8 +12,9 @@ from libs.common.database import Database
 from libs.common.errors import Problem
 from libs.common.identity import Verifier
 from libs.common.outbox import adopt_traceparent
+from libs.common.run_bounds import Bounds
 from services.runner.domain.due import Pace
-from services.runner.handlers.resume import Bounds, go_on, go_on_with, resume
+from services.runner.handlers.resume import go_on, go_on_with, resume
 from services.runner.storage import history
 
 _UUID_CHARS: Final = 36

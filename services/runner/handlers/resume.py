@@ -1,28 +1,15 @@
 """What people ask of a run: to try again what failed, or (by the earlier paths) to go on."""
 
-import math
-from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 from libs.common.database import Channel, Connection, Database
 from libs.common.errors import Problem
 from libs.common.lifecycle import lock_run, move_run, move_segment
+from libs.common.run_bounds import Bounds, check_bounds, lock_user
 from services.runner.domain.due import Pace
 from services.runner.handlers.steps import advance, ask_for
-from services.runner.storage import bounds as bounds_storage
 from services.runner.storage import runs as storage
 from services.runner.storage.runs import Run
-
-UNFINISHED_RETRY_SECONDS: Final = 60  # s; a run takes minutes, so asking more often tells nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How many runs a user may have in the making, and start in 24 h."""
-
-    unfinished: int
-    per_day: int
 
 
 async def resume(database: Database, pace: Pace, bounds: Bounds, *, run_id: UUID, user_id: UUID) -> str:
@@ -33,13 +20,13 @@ async def resume(database: Database, pace: Pace, bounds: Bounds, *, run_id: UUID
     """
     async with database.transaction(Channel.OUTBOX) as connection:
         await _check_owner(connection, run_id, user_id)
-        await bounds_storage.lock_user(connection, user_id)
+        await lock_user(connection, user_id)
         await lock_run(connection, run_id)
         run = await storage.load_run(connection, run_id)
         if run is None:
             raise Problem(404, "not_found", "There is no such run")
         if run.status == "failed" and any(each.status == "failed" for each in run.segments):
-            await _check_bounds(connection, bounds, user_id)
+            await check_bounds(connection, bounds, user_id)
             await _begin_anew(connection, pace, run)
         await advance(connection, pace, run_id)
         resumed = await storage.load_run(connection, run_id)
@@ -78,23 +65,10 @@ async def _check_owner(connection: Connection, run_id: UUID, user_id: UUID) -> N
     _refuse_stranger(owner, user_id)
 
 
-async def _check_bounds(connection: Connection, bounds: Bounds, user_id: UUID) -> None:
-    if await bounds_storage.count_unfinished(connection, user_id) >= bounds.unfinished:
-        raise _too_many("too_many_unfinished_runs", bounds.unfinished, UNFINISHED_RETRY_SECONDS)
-    seconds = await bounds_storage.seconds_to_wait(connection, user_id, bounds.per_day)
-    if seconds is not None:
-        raise _too_many("too_many_runs_today", bounds.per_day, max(1, math.ceil(seconds)))
-
-
-def _too_many(code: str, limit: int, retry_after: int) -> Problem:
-    headers = {"retry-after": str(retry_after)}
-    return Problem(429, code, "The bound on runs is reached", headers=headers, members={"limit": limit})
-
-
 async def _begin_anew(connection: Connection, pace: Pace, run: Run) -> None:
     """Failed segments are queued with new times; the listener waits for the first that is missing."""
     missing = min(each.index for each in run.segments if each.status != "complete")
-    await bounds_storage.note_resume(connection, run.id, run.now, missing)
+    await storage.note_resume(connection, run.id, run.now, missing)
     await move_run(connection, run.id, "creating")
     begun = await storage.load_run(connection, run.id)
     if begun is None:

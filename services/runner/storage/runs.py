@@ -42,6 +42,12 @@ UPDATE parcours_segments SET requested_at = $2, due_at = $3, deadline_at = $4
 WHERE id = $1 AND ($5 OR requested_at IS NULL) RETURNING true
 """
 
+_RESUMED: Final = """
+UPDATE parcours_runs SET resumed_at = $2, metadata = metadata || jsonb_build_object(
+  'resumed_from', $3::int, 'resumes', coalesce(metadata->'resumes', '[]') || jsonb_build_array($4::text))
+WHERE id = $1
+"""
+
 _NOTE_TTFP: Final = """
 UPDATE parcours_runs SET metadata = metadata || jsonb_build_object('ttfp_seconds', $2::float)
 WHERE id = $1 AND NOT metadata ? 'ttfp_seconds' RETURNING true
@@ -127,6 +133,11 @@ async def request(
 ) -> bool:
     """State when a segment is wanted; once, unless a resume gives it a new budget (`again`)."""
     return await connection.fetchval(_REQUEST, segment_id, requested_at, due, deadline, again) is True
+
+
+async def note_resume(connection: Connection, run_id: UUID, at: datetime, from_index: int) -> None:
+    """Write that a run began anew, for the bounds and for the due times of its segments."""
+    await connection.execute(_RESUMED, run_id, at, from_index, at.isoformat())
 
 
 async def duration_seconds(connection: Connection, run_id: UUID) -> float:

@@ -49,6 +49,15 @@ async def test_a_complete_is_announced_and_leaves_the_status_to_the_archiver(
     assert payload["takes"][0] == {"url": f"{STREAM}.mp3", "duration": 182.4}
 
 
+async def test_the_dialect_kept_is_that_of_the_files(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, attempt: Attempt
+) -> None:
+    for name in ("suno/text_empty", "suno/first", "simple/complete", "suno/complete"):
+        await send(client, attempt, name)
+    facts = (await rows.row(connection, "segment_attempts", attempt.attempt_id))["facts"]
+    assert (facts["dialect"], facts["takes"][0]["url"]) == ("simple", "https://musicfile.api.box/a.mp3")
+
+
 async def test_an_error_is_one_attempts_and_retryable(
     client: httpx.AsyncClient, connection: asyncpg.Connection, attempt: Attempt
 ) -> None:

@@ -1,19 +1,24 @@
-"""Resume and the earlier paths, through the service's own HTTP, with a real broker behind it."""
+"""Resume and the earlier paths, through the service's own HTTP, without the messages that follow."""
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from libs.common.database import Database
-from libs.common.identity import issue
-from services.runner.app import make_app
+from libs.common.http import create_app
+from libs.common.identity import Verifier, issue
+from libs.common.run_bounds import Bounds
+from services.runner.domain.due import Pace
+from services.runner.routes import Counter, router
 from services.runner.settings import Settings
 from tests.integration.callback import rows
 from tests.integration.runner.story import become, requested, run_status, step
@@ -22,17 +27,18 @@ JWT_SECRET = "a-secret-of-at-least-thirty-two-bytes"
 OK = {"ok": True}
 
 
+@asynccontextmanager
+async def nothing_to_open(_app: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
 @pytest.fixture
-async def client(database: str, kafka_bootstrap: str, topics: str) -> AsyncIterator[httpx.AsyncClient]:
-    settings = Settings(
-        database_url=SecretStr(database),
-        kafka_bootstrap=kafka_bootstrap,
-        kafka_prefix=topics,
-        supabase_jwt_secret=SecretStr(JWT_SECRET),
-        supabase_anon_key=SecretStr("an-anon-key"),
-        runs_per_day_max=4,
-    )
-    async with rows.serving(make_app(settings)) as client:
+async def client(pool: Database, pace: Pace) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings(supabase_jwt_secret=SecretStr(JWT_SECRET), supabase_anon_key=SecretStr("an-anon-key"))
+    app = create_app(service="runner", settings=settings, lifespan=nothing_to_open, checks={})
+    counter = Counter(Verifier.from_settings(settings), pace, Bounds(unfinished=3, per_day=4), pool)
+    app.include_router(router(counter))
+    async with rows.serving(app) as client:
         yield client
 
 
