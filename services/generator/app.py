@@ -54,12 +54,14 @@ async def _running(settings: Settings) -> AsyncIterator[Resources]:
         resources = await _resources(settings, database, stack)
         await _upsert_accounts(resources)
         wakeups = await stack.enter_async_context(open_wakeups(dsn, SERVICE))
+        relaying = await stack.enter_async_context(open_loops(1.0))
+        await stack.enter_async_context(_messaging(settings, resources, wakeups, relaying))
+        # Entered last, so ended first: nothing is claimed any more, then replies under way are read.
         dispatchers = await stack.enter_async_context(_dispatchers(resources, wakeups, settings.drain_seconds / 2))
         loops = await stack.enter_async_context(open_loops(settings.drain_seconds / 4))
         for dispatcher, wake in dispatchers:
             loops.add(f"dispatch-{dispatcher.name}", dispatcher.turn, every=LOOK_SECONDS, wake=wake)
         sweeps.start(loops, resources)
-        await stack.enter_async_context(_messaging(settings, resources, wakeups, loops))
         yield resources
 
 

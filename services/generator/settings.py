@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from pydantic import model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from libs.common.settings import (
     DatabaseSettings,
@@ -22,7 +22,7 @@ from services.generator.domain.providers import KNOWN
 from services.generator.domain.roster import Roster, make_roster
 
 _LOCAL_ENDINGS: Final = (".local", ".localhost", ".internal", ".lan", ".home", ".test", ".invalid", ".example")
-COMPOSER_KEY: Final = "composer"  # composer knows no accounts, but its API wants a bearer
+COMPOSER_KEY: Final = "composer"  # a bearer for a composer that asks for none
 COMPOSER_MODEL: Final = "V5_5"  # a name of the reseller's API that takes `duration`
 
 
@@ -36,6 +36,9 @@ class Settings(
     SunoSettings,
 ):
     """Refuses at start what would only fail, and cost money, later."""
+
+    composer_api_key: SecretStr = SecretStr("")  # the key that composer asks for, if it does
+    playable_after_seconds: float = Field(default=150.0, gt=0)  # s; G: provider's expected time to a playable segment
 
     @model_validator(mode="after")
     def _refuse_what_cannot_work(self) -> "Settings":
@@ -74,7 +77,7 @@ class Settings(
 
     @property
     def clock(self) -> Clockwork:
-        return Clockwork().scaled(self.time_scale)
+        return Clockwork(expected_playable=self.playable_after_seconds).scaled(self.time_scale)
 
     def roster(self) -> Roster:
         """The providers and accounts; their names are stable, since rows in the database carry them."""
@@ -102,7 +105,7 @@ class Settings(
                 ways[account] = Access(
                     provider=provider,
                     base_url=self.composer_url,
-                    key=COMPOSER_KEY,
+                    key=self.composer_api_key.get_secret_value() or COMPOSER_KEY,
                     model=COMPOSER_MODEL,
                     callback_base=f"{self.callback_url}/callback",
                 )

@@ -3,9 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-EPSILON_SECONDS = (
-    0.05  # §2.3: covers 200 ppm of clock drift over a lease; not scaled, clocks do not run faster in tests
-)
+EPSILON_SECONDS = 0.05  # §2.3: 200 ppm of drift over a lease; not scaled, clocks do not run faster in tests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

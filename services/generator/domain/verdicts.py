@@ -36,7 +36,7 @@ class Judgement:
 
 
 class VerdictTable:
-    """The rows of one provider, with those of our own archiver."""
+    """The rows of one provider, with those of our own callback and archiver."""
 
     def __init__(self, rows: Iterable[Mapping[str, str]]) -> None:
         self._rows = {(row["where"], row["code"]): Verdict(row["verdict"]) for row in rows}
@@ -49,7 +49,7 @@ class VerdictTable:
     def judge_failure(self, error_code: str) -> Judgement:
         """Look a failed attempt's code up, as callback or archiver wrote it: `501`, `provider_501`, `gate_silence`."""
         number = re.search(r"\d{3}$", error_code)
-        verdict = self._find("archiver", error_code)
+        verdict = self._find("archiver", error_code) or self._find("callback", error_code)
         if verdict is None and number is not None:
             verdict = self._find("callback", number.group())
         return Judgement(verdict or Verdict.RETRY, error_code, known=verdict is not None)
@@ -76,4 +76,4 @@ def load(name: str) -> dict[str, Any]:
 @cache
 def verdict_table(provider: str) -> VerdictTable:
     """The table of a provider that has a data file."""
-    return VerdictTable([*load(provider)["verdicts"], *load("archiver")["verdicts"]])
+    return VerdictTable([*load(provider)["verdicts"], *load("own_services")["verdicts"]])

@@ -2,10 +2,8 @@
 
 import structlog
 
-from libs.common import metrics
 from libs.common.database import Connection
 from libs.common.events import SegmentFailed
-from libs.common.metrics import Metric
 from services.generator.domain.next_step import after_failure
 from services.generator.handlers.account_care import close_for
 from services.generator.handlers.decision import decide
@@ -39,6 +37,8 @@ async def attempt_failed(connection: Connection, event: SegmentFailed, *, resour
         lambda now: after_failure(now, provider, judgement.verdict, resources.clock),
         event.error_code,
     )
-    metrics.count(Metric.SEGMENT_ERRORS, provider=provider.name, error_code=event.error_code)
-    name = "attempt_failed" if judgement.known else "unknown_provider_code"
-    _log.warning(name, provider=provider.name, attempt=attempt.attempt_no, error_code=event.error_code)
+    facts = {"provider": provider.name, "attempt": attempt.attempt_no, "error_code": event.error_code}
+    if judgement.known:
+        _log.warning("attempt_failed", verdict=str(judgement.verdict), **facts)
+    else:
+        _log.error("unknown_provider_code", **facts)

@@ -150,7 +150,7 @@ ORDER BY t.dispatched_at LIMIT 50
 _TO_BRIDGE: Final = """
 SELECT t.segment_id, s.run_id FROM segment_attempts t JOIN parcours_segments s ON s.id = t.segment_id
 WHERE t.alive AND t.rank <= 3 AND t.provider = $1 AND s.status IN ('queued', 'generating', 'first')
-  AND s.due_at + CASE s.segment_index WHEN 0 THEN interval '0' ELSE $4::interval END
+  AND s.due_at + CASE WHEN s.segment_index = 0 OR s.due_at <= s.requested_at THEN interval '0' ELSE $4::interval END
     <= clock_timestamp() + $5::interval
   AND (t.ambiguous_at IS NOT NULL AND t.rank = 1
     OR clock_timestamp() > t.dispatched_at + CASE WHEN t.rank <= 2 THEN $2::interval ELSE $3::interval END)
@@ -158,11 +158,14 @@ WHERE t.alive AND t.rank <= 3 AND t.provider = $1 AND s.status IN ('queued', 'ge
   AND NOT EXISTS (SELECT FROM segment_attempts o WHERE o.segment_id = s.id AND o.alive AND o.provider = $6)
 LIMIT 50
 """
+# What is delivered to a segment that is complete already is counted by the callback.
 _SURPLUS: Final = """
 UPDATE segment_attempts t SET facts = t.facts || '{"surplus": true}'
 FROM parcours_segments s WHERE s.id = t.segment_id AND s.status = 'complete' AND t.alive AND t.rank = 5
   AND t.delivered_at < clock_timestamp() - $1::interval AND NOT t.facts ? 'surplus'
   AND EXISTS (SELECT FROM segment_attempts o WHERE o.segment_id = s.id AND o.rank = 6)
+  AND t.delivered_at <= (SELECT max(h.changed_at) FROM segment_history h
+                         WHERE h.segment_id = s.id AND h.to_status = 'complete')
 RETURNING t.id, t.provider, t.attempt_no, t.segment_id
 """
 

@@ -62,7 +62,8 @@ _BRIDGE: Final = """
 UPDATE generation_queue SET provider = $1, not_before = 'epoch'
 WHERE segment_id IN (
   SELECT q.segment_id FROM generation_queue q JOIN parcours_segments s ON s.id = q.segment_id
-  WHERE q.provider <> $1 AND q.due_at + CASE q.segment_index WHEN 0 THEN interval '0' ELSE $3::interval END
+  WHERE q.provider <> $1
+    AND s.due_at + CASE WHEN s.segment_index = 0 OR s.due_at <= s.requested_at THEN interval '0' ELSE $3::interval END
       <= clock_timestamp() + $4::interval
     AND (q.not_before > clock_timestamp() + $5::interval
       OR NOT EXISTS (SELECT FROM quota_accounts a

@@ -11,11 +11,13 @@ from libs.common.lifecycle import lock_run
 
 # NO KEY UPDATE: an attempt being inserted holds the row's KEY SHARE through its foreign key; neither need wait.
 _LOCK: Final = "SELECT run_id FROM parcours_segments WHERE id = $1 FOR NO KEY UPDATE"
+# Needed: at `due_at` by a first segment; G later by the others, unless it was requested so late that a retry could not
+# make it in time (a resume, the strategy `sequential`).
 # A statement of its own after the locks: its snapshot sees what the transactions we waited for have written.
 _READ: Final = """
 SELECT s.id, s.run_id, s.status, s.segment_index, s.title, s.plan, r.user_id,
   coalesce(s.deadline_at < clock_timestamp(), false) AS past_deadline,
-  s.due_at + CASE s.segment_index WHEN 0 THEN interval '0' ELSE $2::interval END
+  s.due_at + CASE WHEN s.segment_index = 0 OR s.due_at <= s.requested_at THEN interval '0' ELSE $2::interval END
     <= clock_timestamp() + $3::interval AS needed_soon,
   (SELECT count(*) FROM parcours_segments x WHERE x.run_id = s.run_id) AS segments_count,
   EXISTS (SELECT FROM generation_queue q WHERE q.segment_id = s.id) AS is_queued,

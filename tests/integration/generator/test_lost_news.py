@@ -332,17 +332,18 @@ async def test_a_row_that_waits_for_a_closed_account_is_bridged_when_it_is_neede
 async def test_a_paid_result_that_nobody_needs_is_counted_once(database: str, pool: Database, suno: Provider) -> None:
     async with open_generator(settings(database, suno)) as resources:
         run_id, (segment_id,) = await add_run(pool)
-        for number, rank in ((1, 5), (2, 6)):
+        for number, rank, age in ((1, 5, 60), (2, 6, 60), (3, 5, -60)):
             await fetch(
                 pool,
                 "INSERT INTO segment_attempts (segment_id, user_id, attempt_no, provider, account, slot_no, "
                 "token_sha256, rank, delivered_at) VALUES ($1, $2, $3, 'suno', 'suno-1', 1, $4, $5, "
-                "now() - interval '1 min')",
+                "now() - make_interval(secs => $6))",
                 segment_id,
                 uuid4(),
                 number,
                 uuid4().bytes,
                 rank,
+                age,
             )
         await fetch(
             pool, "UPDATE parcours_segments SET status = 'complete', storage_path = 'x' WHERE run_id = $1", run_id

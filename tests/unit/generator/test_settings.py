@@ -89,3 +89,9 @@ def test_what_is_local_and_what_is_public() -> None:
     assert not is_local("http://10.0.0.1")
     assert not is_local("https://api.sunoapi.org")
     assert why_not_public("https://8.8.8.8/cb") is None
+
+
+def test_composers_key_and_the_expected_time_are_configuration() -> None:
+    made = settings(composer_api_key="c-key", playable_after_seconds=100, time_scale=0.5)
+    assert made.access(made.roster())["composer"].key == "c-key"
+    assert made.clock.expected_playable == 50.0

@@ -97,6 +97,9 @@ def test_retry_after_is_read_as_a_date_too() -> None:
         ("file_gone", Verdict.RETRY),
         ("not_audio", Verdict.RETRY),
         ("gate_silence", Verdict.RETRY),
+        ("too_short", Verdict.RETRY),
+        ("no_audio", Verdict.RETRY),
+        ("provider_error", Verdict.RETRY),
     ],
 )
 def test_codes_of_failed_attempts(code: str, verdict: Verdict) -> None:
