@@ -32,13 +32,15 @@ class Peers:
         headers: Mapping[str, str],
         body: bytes = b"",
         query: str = "",
+        more: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """Send a request as it came and return the answer, whatever its status.
+        """Send a request as it came, with `more` headers of ours, and return the answer, whatever its status.
 
         Raises a 503 problem when the service cannot be reached or does not answer in time. Nothing is repeated: the
         first try may have had its effect.
         """
-        forwarded = {name: value for name, value in headers.items() if _is_forwarded(name)} | _request_id()
+        forwarded = {name: value for name, value in headers.items() if _is_forwarded(name)}
+        forwarded |= _request_id() | dict(more or {})
         address = httpx.URL(url, query=query.encode("ascii", "ignore")) if query else httpx.URL(url)
         try:
             return await self._client.request(method, address, headers=forwarded, content=body)
@@ -56,6 +58,8 @@ class Peers:
         except httpx.HTTPError:
             raise unavailable() from None
         try:
+            if response.is_server_error:
+                raise unavailable()
             yield response if response.is_success else None
         finally:
             await response.aclose()

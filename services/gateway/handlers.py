@@ -17,6 +17,7 @@ from services.gateway.views import log_entries, run_summary, run_view
 
 OPERATOR: Final = "operator"
 FEATURE: Final = "parcours_xl"
+CANARY: Final = "canary"
 
 
 class Visitors:
@@ -44,6 +45,13 @@ async def require_feature(database: Database, identity: Identity) -> None:
         found = await storage.feature(connection, FEATURE, identity.user_id)
     if not (found["listed"] or Rollout(found["percent"], found["salt"]).includes(identity.user_id)):
         raise Problem(403, "feature_disabled", "This feature is not open to you yet")
+
+
+async def release_track(database: Database, identity: Identity) -> str:
+    """Return which track this user's new runs take (operations.md §3.4)."""
+    async with database.connection() as connection:
+        found = await storage.feature(connection, CANARY, identity.user_id)
+    return "canary" if Rollout(found["percent"], found["salt"]).includes(identity.user_id) else "stable"
 
 
 async def require_owner(database: Database, run_id: UUID, identity: Identity) -> None:

@@ -1,7 +1,7 @@
 """Owns the shapes of the edge's answers, for the answers themselves and for the OpenAPI document."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 
 RunStatus = Literal["creating", "ready", "failed"]
 SegmentStatus = Literal["queued", "generating", "first", "complete", "failed"]
+Titles = dict[Literal["fr", "en"], str]
 Suds = Annotated[int, Field(ge=0, le=10)]
 
 
@@ -42,6 +43,45 @@ class NewRun(Shape):
     seed: int | None = Field(default=None, description="the same request and seed give the same plan")
 
 
+class Preset(Shape):
+    key: str
+    order: int
+    title: Titles
+    minutes: int
+    segments_count: int
+
+
+class Style(Shape):
+    key: str
+    title: Titles
+
+
+class Emotion(Shape):
+    label: str
+    title: Titles
+    preset: str = Field(description="a suggestion; an explicit preset wins")
+
+
+class SudsScale(Shape):
+    """How the question is asked; only 0, 5 and 10 have labels."""
+
+    version: str
+    lowest: int
+    highest: int
+    question: Titles
+    labels: dict[str, Titles]
+
+
+class Offered(Shape):
+    """Everything a start page lets a person choose from."""
+
+    version: str
+    presets: list[Preset]
+    styles: list[Style]
+    emotions: list[Emotion]
+    suds: SudsScale
+
+
 class PlannedSegment(Shape):
     id: UUID
     index: int
@@ -50,17 +90,43 @@ class PlannedSegment(Shape):
     file_seconds: int
 
 
+class Estimate(Shape):
+    """A guess, for a progress display."""
+
+    first_sound_seconds: int
+    ready_seconds: int
+
+
+class Notice(Shape):
+    code: str
+    text: str
+
+
+class Contact(Shape):
+    """Where a person in danger can turn."""
+
+    id: str
+    country: str
+    name: str
+    number: str
+    channel: Literal["voice", "sms", "web"]
+    who: str
+    hours: str
+
+
 class CreatedRun(Shape):
     run_id: UUID
     brief: str
     segments_count: int
     status: RunStatus
     seed: int
-    estimate: dict[str, Any]
+    estimate: Estimate
     segments: list[PlannedSegment]
-    notices: list[Any]
-    contraindications: list[Any]
-    crisis_contacts: list[dict[str, Any]]
+    notices: list[Notice]
+    contraindications: list[Notice]
+    crisis_contacts: list[Contact]
+    support_first: bool = Field(description="show the contacts before the music")
+    calmed: bool = Field(description="the plan was softened, because the person said that it is very hard")
 
 
 class SegmentView(Shape):

@@ -24,7 +24,8 @@ class Cors:
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         self._app = app
-        self._any = "*" in origins
+        if "*" in origins:
+            raise ValueError("CORS_ORIGINS: expected a list of origins, found *")
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,11 +40,7 @@ class Cors:
         await self._app(scope, receive, _with_headers(send, allowed))
 
     def _allowed(self, origin: str | None) -> str | None:
-        if origin is None:
-            return None
-        if self._any:
-            return "*"
-        return origin if origin.lower() in self._origins else None
+        return origin if origin is not None and origin.lower() in self._origins else None
 
 
 def _preflight(headers: Headers, allowed: str | None) -> Response:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from services.gateway import handlers
 from services.gateway.domain.earlier import modern_body
 from services.gateway.routes.dependencies import (
     MaybeSignedIn,
@@ -15,7 +16,7 @@ from services.gateway.routes.dependencies import (
     operation_name,
     problem_responses,
 )
-from services.gateway.routes.proxy import pass_on, request_body
+from services.gateway.routes.proxy import TRACK_HEADER, pass_on, request_body
 from services.gateway.schemas import Acknowledged, CreatedRun, EarlierRun, RunId, SegmentId, SignedUrl
 
 router = APIRouter(tags=["earlier paths"], generate_unique_id_function=operation_name)
@@ -29,9 +30,11 @@ _OK: dict[int | str, dict[str, Any]] = {200: {"model": Acknowledged}}
     responses={200: {"model": CreatedRun}, **problem_responses(400, 401, 403, 413, 422, 429, 503)},
     openapi_extra=request_body(EarlierRun),
 )
-async def create(request: Request, parts: PartsOf, _user: WithFeature) -> Response:
+async def create(request: Request, parts: PartsOf, user: WithFeature) -> Response:
     body = modern_body(await request.body())
-    answer = await pass_on(request, parts.peers, f"{parts.settings.create_url}/runs", body=body)
+    track = await handlers.release_track(parts.database, user)
+    url = f"{parts.settings.create_url}/runs"
+    answer = await pass_on(request, parts.peers, url, body=body, more={TRACK_HEADER: track})
     if answer.status_code == HTTPStatus.CREATED:
         answer.status_code = HTTPStatus.OK  # the earlier function knew no other success
     return answer

@@ -16,6 +16,8 @@ _FILES = {
     "/assets/app.js": "app.js",
     "/assets/api.js": "api.js",
     "/assets/player.js": "player.js",
+    "/assets/form.js": "form.js",
+    "/assets/dom.js": "dom.js",
     "/assets/words.js": "words.js",
     "/assets/style.css": "style.css",
     "/assets/docs.js": "docs.js",

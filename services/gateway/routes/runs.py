@@ -15,14 +15,18 @@ from services.gateway.routes.dependencies import (
     operation_name,
     problem_responses,
 )
-from services.gateway.routes.proxy import pass_on, request_body
-from services.gateway.schemas import Acknowledged, CreatedRun, NewRun, RunLog, RunPage, RunView, SignedUrl
+from services.gateway.routes.proxy import TRACK_HEADER, pass_on, request_body
+from services.gateway.schemas import Acknowledged, CreatedRun, NewRun, Offered, RunLog, RunPage, RunView, SignedUrl
 
 router = APIRouter(tags=["runs"], generate_unique_id_function=operation_name)
 _NO_STORE = "no-store"  # a run holds health data
 
 
-@router.get("/v1/presets", summary="All presets, with their titles", responses=problem_responses(429, 503))
+@router.get(
+    "/v1/presets",
+    summary="What may be chosen: presets, styles, emotions, the scale",
+    responses={200: {"model": Offered}, **problem_responses(429, 503)},
+)
 async def presets(request: Request, parts: PartsOf) -> Response:
     return await pass_on(request, parts.peers, f"{parts.settings.create_url}/presets")
 
@@ -44,8 +48,9 @@ async def presets(request: Request, parts: PartsOf) -> Response:
         ]
     },
 )
-async def create_run(request: Request, parts: PartsOf, _user: WithFeature) -> Response:
-    return await pass_on(request, parts.peers, f"{parts.settings.create_url}/runs")
+async def create_run(request: Request, parts: PartsOf, user: WithFeature) -> Response:
+    track = await handlers.release_track(parts.database, user)
+    return await pass_on(request, parts.peers, f"{parts.settings.create_url}/runs", more={TRACK_HEADER: track})
 
 
 @router.get("/v1/runs", summary="One's own journeys, newest first", responses=problem_responses(400, 401, 429, 503))

@@ -161,6 +161,10 @@ async def test_outside_the_rollout_making_is_403_but_an_operators_list_wins(
         assert (await edge.get(f"/v1/runs/{run.id}", headers=bearer(user))).status_code == 200  # what was made stays
         await connection.execute("UPDATE feature_flags SET parcours_xl_enabled = true WHERE user_id = $1", user)
         assert (await edge.post("/v1/runs", json={}, headers=bearer(user))).status_code == 201
+        await connection.execute("UPDATE rollout SET percent = 100 WHERE name = 'canary'")
+        guess = bearer(user) | {"x-track": "stable"}
+        assert (await edge.post("/v1/runs", json={}, headers=guess)).status_code == 201
+        assert [heard.headers["x-track"] for heard in behind.heard] == ["stable", "canary"]
         await connection.execute("DELETE FROM feature_flags")
         await connection.execute("DELETE FROM rollout")  # a missing row is 0 %
         assert (await edge.post("/v1/runs", json={}, headers=bearer(user))).status_code == 403
