@@ -5,6 +5,7 @@ import contextlib
 import time
 from typing import Final
 
+import asyncpg
 import structlog
 
 from libs.common.database import UNAVAILABLE
@@ -19,7 +20,9 @@ from services.generator.storage import queue
 LOOK_SECONDS: Final = 0.25  # §2.2: at most, whatever was or was not notified
 LEAST_PAUSE_SECONDS: Final = 0.02  # a slot or row that another generator holds for the moment
 AT_ONCE: Final = 40  # two windows' worth of slow replies
-CONCLUDE_AGAIN_SECONDS: Final = 0.5  # the database is away: an id we know must not be forgotten
+CONCLUDE_AGAIN_SECONDS: Final = 0.5
+# Whatever the database says may pass: it restarts, it ended a deadlock, asyncpg found its connection broken half-way.
+MAY_PASS: Final = (*UNAVAILABLE, asyncpg.PostgresError, asyncpg.InternalClientError)
 
 _log = structlog.get_logger()
 
@@ -106,11 +109,12 @@ class Dispatcher:
 
 
 async def _conclude_surely(resources: Resources, made: Claim, answer: Answer, seconds: float) -> None:
+    """An id that we know must not be forgotten: write it as soon as the database lets us."""
     give_up_at = boot_clock() + made.provider.terms.lease_seconds  # then the sweeps have taken over
     while True:
         try:
             await conclude(resources, made, answer, seconds)
-        except UNAVAILABLE as error:
+        except MAY_PASS as error:
             _log.warning("reply_not_written", attempt_id=str(made.attempt_id), error_class=type(error).__name__)
             if boot_clock() > give_up_at:
                 return

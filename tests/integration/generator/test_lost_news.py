@@ -372,3 +372,22 @@ async def test_rows_of_a_provider_that_is_configured_no_more_are_handed_on(
         )
         await until(lambda: _asked(composer))
         assert resources.roster.names == ["composer"]
+
+
+async def test_a_task_id_is_not_forgotten_when_the_database_breaks_before_it_is_written(
+    database: str, pool: Database, suno: Provider
+) -> None:
+    async def break_the_database(web_request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        await fetch(
+            pool,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name LIKE 'generator%' AND datname = current_database()",
+        )
+        return await accept(web_request, body)
+
+    suno.script.append(break_the_database)
+    async with open_generator(settings(database, suno)) as resources:
+        await request(resources, *await add_run(pool, due_in=(FAR,)))
+        await until(lambda: _rank(pool, 2))
+        [attempt] = await attempts(pool)
+    assert (attempt["ambiguous_at"], len(suno.heard)) == (None, 1)
