@@ -145,7 +145,7 @@ def run(work: Coroutine[object, object, int | None]) -> None:
     try:
         raise typer.Exit(asyncio.run(_until_signalled(work)))
     except (StackError, EmbeddedError) as error:
-        Console(stderr=True).print(f"parcours: {error}", style="red", markup=False, highlight=False)
+        Console(stderr=True).print(f"parcours: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 

@@ -3,12 +3,14 @@
 import asyncio
 import time
 import webbrowser
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import orjson
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -23,6 +25,13 @@ from stack.up import RunningStack, running
 LOOK_SECONDS = 0.2
 GIVE_UP_SECONDS = 1800.0  # longer than any deadline of a run
 TOKEN_SECONDS = 3600
+RECONNECT_SECONDS = 1.0
+STATUS_AFTER = {
+    "segment.started": "generating",
+    "segment.first": "first",
+    "segment.complete": "complete",
+    "segment.failed": "failed",
+}
 MARKS = {"queued": "waiting", "generating": "composing", "first": "playable", "complete": "stored", "failed": "failed"}
 
 
@@ -48,13 +57,20 @@ class Progress:
     def seconds(self) -> float:
         return (self.finished or time.monotonic()) - self.began
 
-    def see(self, run: dict[str, Any]) -> None:
-        """Take in the newest snapshot and note when its first sound and its end were seen."""
-        self.run = run
-        segments = run["segments"]
-        if self.first_sound is None and any(_is_playable(segment) for segment in segments):
+    def see(self, kind: str, content: dict[str, Any]) -> None:
+        """Take in one event of the run's stream, and note when its first sound and its end were heard of."""
+        if kind == "snapshot":
+            self.run = content
+        segment = next((each for each in self.run["segments"] if each["id"] == content.get("segmentId")), None)
+        if segment is not None:
+            segment |= {name: content[name] for name in ("previewUrl", "finalUrl") if name in content}
+            if kind in STATUS_AFTER and not (kind == "segment.failed" and content["retryable"]):
+                segment["status"] = STATUS_AFTER[kind]
+        if kind in ("run.ready", "run.failed"):
+            self.run["status"] = kind.removeprefix("run.")
+        if self.first_sound is None and any(_is_playable(each) for each in self.run["segments"]):
             self.first_sound = time.monotonic() - self.began
-        if self.finished is None and run["status"] != "creating":
+        if self.finished is None and self.run["status"] != "creating":
             self.finished = time.monotonic()
 
     def eta(self) -> float | None:
@@ -110,13 +126,50 @@ async def _one_journey(stack: RunningStack, wish: Wish, console: Console) -> boo
 async def _follow(client: httpx.AsyncClient, run_id: str, began: float, console: Console) -> Progress:
     progress = Progress(began, (await client.get(f"/v1/runs/{run_id}")).json())
     with Live(_table(progress), console=console, refresh_per_second=4, transient=not console.is_terminal) as live:
-        while progress.finished is None and progress.seconds < GIVE_UP_SECONDS:
-            await asyncio.sleep(LOOK_SECONDS)
-            answer = await client.get(f"/v1/runs/{run_id}")
-            if answer.status_code == httpx.codes.OK:
-                progress.see(answer.json())
-            live.update(_table(progress))
+        following = asyncio.create_task(_hear(client, run_id, progress))
+        try:
+            while progress.finished is None and progress.seconds < GIVE_UP_SECONDS and not following.done():
+                await asyncio.sleep(LOOK_SECONDS)
+                live.update(_table(progress))
+        finally:
+            following.cancel()
+        live.update(_table(progress))
+    if following.done() and not following.cancelled():
+        following.result()
     return progress
+
+
+async def _hear(client: httpx.AsyncClient, run_id: str, progress: Progress) -> None:
+    """Follow the run's stream of events until it ends, over restarts of the gateway."""
+    last_id = ""
+    path = f"/v1/runs/{run_id}/events"
+    while progress.finished is None:
+        try:
+            async with client.stream("GET", path, headers=_from(last_id), timeout=60.0) as answer:
+                if answer.status_code == httpx.codes.OK:
+                    async for event in events(answer.aiter_lines()):
+                        last_id = event[0]
+                        progress.see(*event[1:])
+        except httpx.TransportError:
+            pass  # the gateway is being restarted: what was missed comes with the last id
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+def _from(last_id: str) -> dict[str, str]:
+    return {"Last-Event-ID": last_id} if last_id else {}
+
+
+async def events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str, dict[str, Any]]]:
+    """Server-sent events as (id, kind, content)."""
+    fields: dict[str, str] = {}
+    async for line in lines:
+        name, _, value = line.partition(":")
+        if line and name:
+            fields[name] = value.strip()
+        elif not line:
+            if "data" in fields:
+                yield fields.get("id", ""), fields.get("event", ""), orjson.loads(fields["data"])
+            fields = {}
 
 
 def _table(progress: Progress) -> Table:

@@ -24,6 +24,7 @@ class Publisher:
         self._client = client
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        self._closed = False
 
     async def publish(self, topic: str, *, key: bytes, value: bytes, headers: Mapping[str, str]) -> None:
         """Return when all in-sync replicas have the message.
@@ -31,16 +32,22 @@ class Publisher:
         Raises:
             PublishFailedError: nothing confirmed it; the next call starts a new producer.
         """
+        if self._closed:
+            raise PublishFailedError("closed")
         pairs = [(name, text.encode()) for name, text in headers.items()]
         try:
             producer = await self._started()
             await asyncio.wait_for(producer.send_and_wait(topic, value, key=key, headers=pairs), PUBLISH_SECONDS)
         except (KafkaError, TimeoutError, OSError) as error:
-            await self.close()
+            await self._stop()
             raise PublishFailedError(type(error).__name__) from error
 
     async def close(self) -> None:
-        """Stop the producer, for at most 5 s."""
+        """Stop the producer, for at most 5 s; whoever publishes afterwards is refused."""
+        self._closed = True
+        await self._stop()
+
+    async def _stop(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(KafkaError, TimeoutError, OSError):

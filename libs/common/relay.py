@@ -29,7 +29,6 @@ _RELEASE: Final = "UPDATE outbox SET claimed_until = 'epoch' WHERE id = ANY ($1)
 _REPLAY: Final = """
 UPDATE outbox SET published_at = NULL, claimed_until = 'epoch' WHERE created_at >= $1 AND published_at IS NOT NULL
 """
-_PRUNE: Final = "DELETE FROM outbox WHERE published_at < clock_timestamp() - interval '7 days'"
 
 _log = structlog.get_logger()
 
@@ -83,12 +82,6 @@ async def replay_outbox(database: Database, since: datetime) -> int:
     async with database.connection() as connection:
         status = await connection.execute(_REPLAY, since)
     return int(status.split()[-1])
-
-
-async def prune_outbox(database: Database) -> None:
-    """Forget published rows after seven days, which is also how far back `Last-Event-ID` reaches."""
-    async with database.connection() as connection:
-        await connection.execute(_PRUNE)
 
 
 async def pending(database: Database) -> tuple[int, float]:

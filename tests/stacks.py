@@ -1,0 +1,256 @@
+"""Owns how tests run a whole stack: `parcours` as its user starts it, on a folder and ports of the test's own."""
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import orjson
+
+from libs.common.identity import issue
+from stack.embedded.ports import free_port
+from stack.folder import DataFolder
+
+PARCOURS = Path(sys.executable).with_name("parcours")
+START_SECONDS = 150.0
+STOP_SECONDS = 35.0
+RUN_SECONDS = 240.0
+BODY = {"presetKey": "panique-anxiete", "emotionState": "fear-0.8", "sudsStart": 8}
+
+
+@dataclass
+class Stack:
+    """A running `parcours up` and what a test needs of it."""
+
+    folder: DataFolder
+    port: int
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    process: subprocess.Popen[str] | None = None
+    started_seconds: float = 0.0
+    output: Path = field(default_factory=Path)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait for its one line `ready URL`."""
+        began = time.monotonic()
+        self.output = self.folder.path / "parcours.err"
+        command = [str(PARCOURS), "up", "--port", str(self.port), "--data", str(self.folder.path), *self.arguments]
+        with self.output.open("ab") as errors:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, env=os.environ | dict(self.environment), text=True
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line == f"ready {self.url}\n", f"parcours up said {line!r}: {self.output.read_text()[-3000:]}"
+        self.started_seconds = time.monotonic() - began
+
+    def stop(self) -> float:
+        """SIGTERM, and the seconds until it was gone; fails when its status is not 0."""
+        assert self.process is not None
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(STOP_SECONDS)
+        assert status == 0, self.output.read_text()[-3000:]
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        """Kill -9 of `parcours` itself: its children go on without it."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def status(self) -> dict[str, Any]:
+        """What `parcours status --json` prints."""
+        command = [str(PARCOURS), "status", "--json", "--data", str(self.folder.path)]
+        found: dict[str, Any] = orjson.loads(subprocess.run(command, capture_output=True, check=False).stdout)
+        return found
+
+    def pid(self, name: str) -> int:
+        (pid,) = [process["pid"] for process in self.status()["processes"] if process["name"] == name]
+        assert isinstance(pid, int)
+        return pid
+
+    def address(self, name: str) -> str:
+        (url,) = [process["url"] for process in self.status()["processes"] if process["name"] == name]
+        return str(url)
+
+    def kill_process(self, name: str) -> int:
+        """Kill -9 one process of the stack; the pid it had."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def token(self, user: UUID, *roles: str) -> str:
+        return issue(self.folder.secrets()["jwt_secret"], user, roles)
+
+    @contextlib.asynccontextmanager
+    async def listener(self, user: UUID | None = None, base_url: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+        """An HTTP client of a logged-in person."""
+        headers = {"Authorization": f"Bearer {self.token(user or uuid4())}"}
+        async with httpx.AsyncClient(
+            base_url=base_url or self.url, headers=headers, timeout=20.0, trust_env=False
+        ) as client:
+            yield client
+
+    @contextlib.asynccontextmanager
+    async def database(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(self.status()["postgres"]["dsn"], timeout=10)
+        await connection.set_type_codec(
+            "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
+        )
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    def logs(self) -> str:
+        """Everything that every process of the stack has written."""
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.logs.glob("*.log")))
+
+    def leftovers(self) -> list[str]:
+        """Processes that carry this folder's mark though its stack has ended."""
+        return [process.name() for process in self.folder._marked()]
+
+
+@contextlib.contextmanager
+def stack(*arguments: str, **environment: str) -> Iterator[Stack]:
+    """A running stack on a fresh folder, stopped and removed afterwards; `environment` are settings of its services."""
+    with tempfile.TemporaryDirectory(prefix="parcours-stack-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)  # PostgreSQL's own user passes through
+        limits = {"USER_REQUESTS_PER_MINUTE": "100000", "ADDRESS_REQUESTS_PER_MINUTE": "100000"}  # tests look often
+        one = Stack(DataFolder(Path(name) / "data"), free_port(), arguments, limits | environment)
+        one.folder.path.mkdir(mode=0o711)
+        try:
+            one.start()
+            yield one
+        finally:
+            if one.process is not None and one.process.poll() is None:
+                one.process.send_signal(signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    one.process.wait(STOP_SECONDS)
+                one.process.kill()
+            one.folder.end_leftovers()
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A running `parcours simulate suno`."""
+
+    origin: str
+    settings: Mapping[str, str]
+
+    def ledger(self) -> dict[str, Any]:
+        """What it accepted, refused and called back."""
+        found: dict[str, Any] = httpx.get(f"{self.origin}/_sim/ledger", trust_env=False).json()
+        return found
+
+
+@contextlib.contextmanager
+def stand_in(callbacks: str = "all", speed: float = 20.0, audio: Path | None = None) -> Iterator[StandIn]:
+    """The Suno reseller's stand-in, and the settings with which a stack uses it, clockwork at ×1/`speed`."""
+    port = free_port()
+    command = [str(PARCOURS), "simulate", "suno", "--port", str(port), "--callbacks", callbacks, "--speed", str(speed)]
+    command += ["--audio", str(audio)] if audio else []
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        origin = f"http://127.0.0.1:{port}"
+        assert line == f"ready {origin}\n", line
+        settings = {
+            "SUNO_BASE_URL": origin,
+            "SUNO_API_KEY": f"test-{secrets.token_hex(8)}",
+            "SUNO_MODEL": "V5_5",
+            "PROVIDER_FILE_PRIVATE_ORIGINS": origin,
+            "TIME_SCALE": str(1 / speed),
+        }
+        yield StandIn(origin, settings)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def create(client: httpx.AsyncClient, **changes: object) -> dict[str, Any]:
+    """Start a run as a listener does; the answer's body."""
+    answer = await client.post("/v1/runs", json=BODY | changes)
+    assert answer.status_code == httpx.codes.CREATED, answer.text
+    created: dict[str, Any] = answer.json()
+    return created
+
+
+async def until(look: Callable[[], Awaitable[bool]], seconds: float = RUN_SECONDS, what: str = "it") -> None:
+    """Look again and again, within a bound."""
+    deadline = time.monotonic() + seconds
+    while not await look():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s"
+        await asyncio.sleep(0.1)
+
+
+async def snapshot(client: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
+    """The run as its listener sees it; empty while the edge cannot answer."""
+    try:
+        answer = await client.get(f"/v1/runs/{run_id}")
+    except httpx.HTTPError:
+        return {}
+    found: dict[str, Any] = answer.json() if answer.status_code == httpx.codes.OK else {}
+    return found
+
+
+async def ready(client: httpx.AsyncClient, run_id: str, seconds: float = RUN_SECONDS) -> dict[str, Any]:
+    """Wait until the run is ready, through whatever goes down meanwhile; its last snapshot."""
+    last: dict[str, Any] = {}
+
+    async def look() -> bool:
+        last.update(await snapshot(client, run_id))
+        return last.get("status") == "ready"
+
+    await until(look, seconds, f"run ready (last seen: {last})")
+    return last
+
+
+INVARIANTS = """
+WITH stored AS (SELECT segment_id FROM segment_attempts WHERE rank = 6),
+     completed AS (SELECT segment_id FROM segment_history WHERE to_status = 'complete')
+SELECT
+  (SELECT count(*) FROM parcours_segments WHERE status <> 'complete') AS incomplete,
+  (SELECT count(*) FROM parcours_segments WHERE id NOT IN (SELECT segment_id FROM stored)) AS without_a_stored_attempt,
+  (SELECT count(*) - count(DISTINCT segment_id) FROM stored) AS stored_twice,
+  (SELECT count(*) - count(DISTINCT segment_id) FROM completed) AS completed_twice,
+  (SELECT count(*) FROM segment_history WHERE from_status = 'complete') AS left_complete,
+  (SELECT count(*) FROM segment_attempts WHERE attempt_no > 1) AS further_attempts,
+  (SELECT count(*) FROM dead_letters) AS dead_letters
+"""
+
+
+async def invariants(connection: asyncpg.Connection) -> dict[str, int]:
+    """One query over everything: what may never happen, whatever was killed."""
+    row = await connection.fetchrow(INVARIANTS)
+    assert row is not None
+    return dict(row)
+
+
+def forbidden_in(text: str, words: Mapping[str, str]) -> dict[str, str]:
+    """Which of the named patterns occur in `text`, with the line of the first occurrence."""
+    found = {}
+    for name, pattern in words.items():
+        match = re.search(rf".*{pattern}.*", text)
+        if match:
+            found[name] = match[0][:300]
+    return found
