@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import resource
 from collections import deque
@@ -55,7 +56,7 @@ async def run(program: Path, arguments: Sequence[str], *, consume: Consume | Non
         stdout=asyncio.subprocess.PIPE if consume else asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         limit=LINE_BYTES * 16,
-        env={},
+        env={"PATH": os.environ.get("PATH", os.defpath)},
     )
     log = Log()
     try:

@@ -16,6 +16,7 @@ class Web:
     origin: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    serving: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def give(self, path: str, body: bytes, *, status: int = 200, **headers: str) -> str:
         """Answer with these bytes; returns the address."""
@@ -56,27 +57,38 @@ class Web:
         self.answers[path] = answer
         return self.origin + path
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self.serving.add(task)
+        task.add_done_callback(self.serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
             request = await reader.readuntil(b"\r\n\r\n")
             path = request.split(b" ", 2)[1].decode()
             self.asked.append(path)
             await self.answers.get(path, _nothing)(writer)
             await writer.drain()
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return  # whoever asked has gone
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[Web]:
     web = Web()
-    server = await asyncio.start_server(web.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(web.accept, "127.0.0.1", 0)
     web.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield web
     finally:
         server.close()
+        for task in web.serving:
+            task.cancel()
+        await asyncio.gather(*web.serving, return_exceptions=True)
 
 
 def _head(writer: asyncio.StreamWriter, status: int, headers: dict[str, str]) -> None:

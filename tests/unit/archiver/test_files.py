@@ -1,5 +1,6 @@
 """F1 on the wire: one resolution, the pinned address, no redirects, bounds on size, and what may pass."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from services.archiver.clients import files
 from services.archiver.clients.files import MAX_BYTES, Files
 from services.archiver.domain.addresses import AllowList
 from services.archiver.domain.failures import Code, GiveUp, MayPass
@@ -113,3 +115,21 @@ async def test_a_file_that_does_not_end_is_cut_within_64_kib_of_the_bound(tmp_pa
         await Web(lambda: httpx.Response(200, content=endless())).files().fetch(URL, tmp_path / "a")
     assert given_up.value.code is Code.TOO_LARGE
     assert MAX_BYTES - 65536 <= (tmp_path / "a").stat().st_size <= MAX_BYTES
+
+
+async def trickle() -> AsyncIterator[bytes]:
+    while True:
+        yield b"x"
+        await asyncio.sleep(0.01)
+
+
+async def test_a_file_that_only_trickles_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SLOW_AFTER_SECONDS", 0.05)
+    with pytest.raises(MayPass, match="too slow"):
+        await Web(lambda: httpx.Response(200, content=trickle())).files().fetch(URL, tmp_path / "a")
+
+
+async def test_a_file_that_takes_longer_than_it_may_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "FILE_SECONDS", 0.1)
+    with pytest.raises(MayPass, match="TimeoutError"):
+        await Web(lambda: httpx.Response(200, content=trickle())).files().fetch(URL, tmp_path / "a")
