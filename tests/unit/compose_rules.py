@@ -1,8 +1,10 @@
 """Owns the rules of docker-compose.yml: each a function that returns what is wrong with it."""
 
 import importlib
+import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,15 @@ Compose = dict[str, Any]
 Rule = Callable[[Compose], list[str]]
 
 
+@cache
+def _parsed() -> Compose:
+    parsed: Compose = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
+    return parsed
+
+
 def load() -> Compose:
-    loaded: Compose = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
+    """The file, to be changed at will; anchors are no longer shared."""
+    loaded: Compose = json.loads(json.dumps(_parsed()))
     return loaded
 
 
@@ -54,6 +63,17 @@ def written() -> set[str]:
 def _interpolated(compose: Compose) -> set[tuple[str, str]]:
     """Variables of the person's environment, each with what stands after its name."""
     return set(re.findall(r"\$\{([A-Z0-9_]+)([^}]*)\}", yaml.safe_dump(compose, width=10_000)))
+
+
+def given_to(service: str) -> dict[str, str]:
+    """What compose gives a service when a person states the required values and nothing else."""
+    stated = dict.fromkeys(SECRETS, 64 * "0") | {"MEDIA_SIGNING_KEYS": "k1:" + 64 * "0"}
+
+    def fill(match: re.Match[str]) -> str:
+        return stated[match[1]] if match[2].startswith(":?") else match[2].removeprefix(":-")
+
+    environment = load()["services"][service]["environment"]
+    return {name: re.sub(r"\$\{([A-Z0-9_]+)([^}]*)\}", fill, value) for name, value in environment.items()}
 
 
 # --- the rules: each returns what is wrong ---

@@ -1,5 +1,6 @@
 """Owns the claims about docker-compose.yml, since no engine runs here; each rule is seen to fail on purpose."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,18 @@ def test_a_rule_broken_on_purpose_is_seen(rule: rules.Rule, path: str, value: ob
 
 def test_every_rule_was_seen_to_fail() -> None:
     assert {rule for rule, _, _ in MUTATIONS} == set(rules.RULES)
+
+
+@pytest.mark.parametrize("service", sorted(rules.written()))
+def test_a_service_takes_what_compose_gives_it(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {name.upper() for name in rules.settings_of(service)}
+    for name in known:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in rules.given_to(service).items():
+        monkeypatch.setenv(name, value)
+    settings = importlib.import_module(f"services.{service}.settings").Settings()
+    assert importlib.import_module(f"services.{service}.app").make_app(settings).title == service
+    assert "127.0.0.1" not in "".join(str(getattr(settings, name.lower())) for name in known - {"PUBLIC_URL"})
 
 
 def _checked(*files: Path) -> subprocess.CompletedProcess[str]:
