@@ -29,7 +29,7 @@ LOOK_SECONDS = 1.0  # for the schema, until it is there
 
 def make_app(settings: Settings) -> FastAPI:
     """Build the service; a missing identity or internal secret ends the start with its reason."""
-    desk = Desk(Verifier.from_settings(settings), _rules(settings))
+    desk = Desk(Verifier.from_settings(settings), rules_of(settings))
     dsn = settings.database_url.get_secret_value()
 
     @asynccontextmanager
@@ -57,7 +57,8 @@ def make_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _rules(settings: Settings) -> Rules:
+def rules_of(settings: Settings) -> Rules:
+    """What every request is judged by; refuses an empty internal secret."""
     secret = settings.internal_secret.get_secret_value().encode()
     return Rules(
         plan_key=derive_key(secret, "plan_hash"),

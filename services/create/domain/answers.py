@@ -38,7 +38,7 @@ def created_run(
     notices = notices_for(preset(plan.preset_key), request.locale)
     guess = estimate(providers, len(plan.segments), request.strategy)
     return {
-        "runId": run_id,
+        "runId": str(run_id),
         "brief": texts.brief,
         "segmentsCount": len(plan.segments),
         "status": "creating",
@@ -46,7 +46,7 @@ def created_run(
         "estimate": {"firstSoundSeconds": guess.first_sound_seconds, "readySeconds": guess.ready_seconds},
         "segments": [
             {
-                "id": segment_id,
+                "id": str(segment_id),
                 "index": segment.index,
                 "title": words.title,
                 "seconds": segment.seconds,
