@@ -26,6 +26,7 @@ SECRETS = {
     "MEDIA_SIGNING_KEYS",
 }
 DEPENDENCIES = {"database_url": "postgres", "kafka_bootstrap": "kafka", "s3_endpoint": "object-store"}
+GENERATORS_OWN = ("SUNO_", "CALLBACK_BASE")  # others have the group for its names only; PROVIDERS tells them enough
 # Only MEDIA_MODE=direct would need it, and compose offers the gateway's addresses alone.
 NOT_NEEDED = {("signer", "s3_endpoint")}
 
@@ -180,6 +181,19 @@ def secrets_are_required(compose: Compose) -> list[str]:
     return wrong + [f"{name} is not asked for" for name in missing]
 
 
+def what_a_person_may_change_reaches_all_who_read_it(compose: Compose) -> list[str]:
+    given = {name: compose["services"][name]["environment"] for name in written()}
+    changeable = {key for values in given.values() for key, value in values.items() if value.startswith(f"${{{key}:")}
+    return [
+        f"{key} does not reach {name}"
+        for name in given
+        for key in changeable - set(given[name])
+        if key.lower() in settings_of(name)
+        and not key.startswith(GENERATORS_OWN)
+        and (name, key[:3]) != ("signer", "S3_")
+    ]
+
+
 def provider_keys_go_to_one_service_each(compose: Compose) -> list[str]:
     owners = {"SUNO_API_KEY": "generator", "OPENAI_API_KEY": "create"}
     return [
@@ -234,6 +248,7 @@ RULES: list[Rule] = [
     every_name_is_a_setting_of_the_service_that_gets_it,
     every_variable_asked_of_the_person_is_documented,
     secrets_are_required,
+    what_a_person_may_change_reaches_all_who_read_it,
     provider_keys_go_to_one_service_each,
     only_the_gateway_listens_and_only_on_this_host,
     only_three_services_reach_out,

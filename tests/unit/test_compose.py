@@ -51,6 +51,12 @@ MUTATIONS: list[tuple[rules.Rule, str, object]] = [
         "${ORIGINS:-}",
     ),
     (rules.secrets_are_required, "services.signer.environment.MEDIA_SIGNING_KEYS", "${MEDIA_SIGNING_KEYS:-k1:00}"),
+    (
+        rules.what_a_person_may_change_reaches_all_who_read_it,
+        "services.generator.environment.COMPOSER_API_KEY",
+        _REMOVE,
+    ),
+    (rules.what_a_person_may_change_reaches_all_who_read_it, "services.create.environment.RUNS_PER_DAY_MAX", _REMOVE),
     (rules.provider_keys_go_to_one_service_each, "services.callback.environment.SUNO_API_KEY", "${SUNO_API_KEY:-}"),
     (rules.only_the_gateway_listens_and_only_on_this_host, "services.gateway.ports", ["8080:8000"]),
     (rules.only_the_gateway_listens_and_only_on_this_host, "services.postgres.ports", ["127.0.0.1:5432:5432"]),
