@@ -1,6 +1,7 @@
 """Owns what a `Range` header asks for, as RFC 9110 §14 says: one range, none that we understand, or one too far."""
 
 import re
+import sys
 from typing import NamedTuple
 
 _ONE_RANGE = re.compile(r"bytes[ \t]*=[ \t]*(\d*)[ \t]*-[ \t]*(\d*)[ \t]*", re.IGNORECASE | re.ASCII)
@@ -40,11 +41,21 @@ def requested_range(header: str | None, size: int) -> ByteRange | None:
     return ByteRange(start, min(int(last) + 1, size) if last else size)
 
 
-def open_start(header: str | None) -> int:
-    """Return where a range of a file of unknown length begins; 0 where the header asks for nothing we can know."""
+def is_whole(header: str | None) -> bool:
+    """Whether a caller who does not know the length asks for everything: no range that we can read, or from 0 on."""
     found = _ONE_RANGE.fullmatch(header or "")
-    first = found[1] if found else ""
-    return int(first) if first and len(first) <= _MAX_DIGITS else 0
+    return (
+        found is None or not found[1] or len(max(found.groups(), key=len)) > _MAX_DIGITS or found.groups() == ("0", "")
+    )
+
+
+def open_range(header: str | None) -> tuple[int, int]:
+    """Return where a range of a file of unknown length begins, and how many bytes it asks for."""
+    found = _ONE_RANGE.fullmatch(header or "")
+    if found is None or is_whole(header):
+        return 0, sys.maxsize
+    start = int(found[1])
+    return start, max(1, int(found[2]) - start + 1) if found[2] else sys.maxsize
 
 
 def _suffix(length: int, size: int) -> ByteRange:

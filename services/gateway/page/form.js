@@ -5,6 +5,8 @@ import { currentLocale, inLocale, INTENSITIES, say } from "/assets/words.js";
 
 const LABELLED = ["0", "5", "10"]; // wordings between them differ between published versions of the scale
 
+const MIDDLE = "0.6"; // "rather": what a word alone means
+
 let offered = { presets: [], styles: [], emotions: [], suds: null };
 let presetChosen = false; // by hand: a suggestion no longer replaces it
 
@@ -19,7 +21,7 @@ export function speakForm() {
   const words = offered.emotions.map((emotion) => [emotion.label, inLocale(emotion.title)]);
   words.sort((one, two) => one[1].localeCompare(two[1], currentLocale()));
   options(at("emotion"), [["", say("emotion.none")], ...words]);
-  options(at("intensity"), INTENSITIES.map((value) => [value, say(`intensity.${value}`)]));
+  options(at("intensity"), INTENSITIES.map((value) => [value, say(`intensity.${value}`)]), MIDDLE);
   options(at("style"), [["", say("style.auto")], ...offered.styles.map((style) => [style.key, inLocale(style.title)])]);
   if (!offered.suds) return;
   at("suds-question").textContent = inLocale(offered.suds.question);
@@ -44,7 +46,6 @@ export function wireForm() {
     const suggested = offered.emotions.find((emotion) => emotion.label === at("emotion").value)?.preset;
     if (suggested && !presetChosen) at("preset").value = suggested;
     at("intensity").disabled = !at("emotion").value;
-    if (!at("intensity").value) at("intensity").value = "0.6";
   });
 }
 
@@ -60,8 +61,8 @@ export function wish() {
 
 const suds = () => at("suds").querySelector("input:checked");
 
-function options(select, pairs) {
-  const kept = select.value;
+function options(select, pairs, first = "") {
+  const kept = select.value || first;
   select.replaceChildren(...pairs.map(([value, textContent]) => build("option", { value, textContent })));
   if (pairs.some(([value]) => value === kept)) select.value = kept;
 }

@@ -96,17 +96,21 @@ def _wanted(request: Request, etag: str, size: int) -> byte_range.ByteRange | No
 
 
 async def _growing(request: Request, parts: Parts, segment_id: UUID) -> Response:
-    """Answer with what there is: its length is unknown, so a range gets a piece and `/*`, all else the stream."""
+    """Answer with what there is of a file whose length nobody knows.
+
+    A range gets a piece and `/*`. The open range from the start, a player's first question, gets the stream itself:
+    Chromium 156 takes a piece of unknown length for the whole file and stops after it.
+    """
     headers = _HEADERS | {"cache-control": "no-store"}
     pieces = await primed(_relayed(parts, segment_id))
     if request.method == "HEAD":
         await pieces.aclose()
         return Response(status_code=200, headers=headers)
     range_ = request.headers.get("range")
-    if range_ is None:
+    if byte_range.is_whole(range_):
         return PiecesResponse(pieces, 200, headers)
-    start = byte_range.open_start(range_)
-    body = await _piece(pieces, start)
+    start, length = byte_range.open_range(range_)
+    body = await _piece(pieces, start, min(length, _GROWING_PIECE))
     if not body:
         raise Problem(416, "range_not_satisfiable", "These bytes are not there yet", headers={"accept-ranges": "bytes"})
     headers["content-range"] = f"bytes {start}-{start + len(body) - 1}/*"
@@ -124,18 +128,18 @@ async def _relayed(parts: Parts, segment_id: UUID) -> AsyncIterator[bytes]:
             raise unavailable() from None
 
 
-async def _piece(pieces: Primed, start: int) -> bytes:
-    """Collect what is there from `start` on, at most 256 KiB; wait for its first byte, but not for more."""
+async def _piece(pieces: Primed, start: int, length: int) -> bytes:
+    """Collect at most `length` bytes from `start` on; wait for the first of them, but not for more."""
     collected = bytearray()
     try:
-        while len(collected) - start < _GROWING_PIECE:
+        while len(collected) < start + length:
             patience = _GROWING_WAIT_SECONDS if len(collected) <= start else _GROWING_PAUSE_SECONDS
             collected += await asyncio.wait_for(anext(pieces), patience)
     except (TimeoutError, StopAsyncIteration):
         pass  # the rest is still being made, or there is no more
     finally:
         await pieces.aclose()
-    return bytes(collected[start : start + _GROWING_PIECE])
+    return bytes(collected[start : start + length])
 
 
 def _missing() -> Problem:

@@ -111,9 +111,13 @@ async def _made(store: Database, behind: world.Peer, *, support_first: bool = Fa
 
 
 async def _preview(store: Database, files: ObjectStore, run: Run, index: int, content: bytes) -> None:
+    await _put(files, f"previews/{run.segments[index]}-1.mp3", content)
+    await _tell_preview(store, run, index)
+
+
+async def _tell_preview(store: Database, run: Run, index: int) -> None:
     segment = run.segments[index]
     key = f"previews/{segment}-1.mp3"
-    await _put(files, key, content)
     async with store.transaction() as connection:
         await lock_run(connection, run.id)
         await move_segment(connection, segment, "first")
@@ -199,6 +203,21 @@ async def test_a_preview_that_ends_too_soon_goes_on_with_the_file_where_it_stopp
     await _until(page, "() => window.parcours.state().kind === 'final'")
     await _until(page, HEARD)
     assert await page.evaluate("() => window.parcours.state().time") >= 1.9
+
+
+async def test_a_preview_that_still_grows_sounds_before_its_end_is_known(
+    page: Page, site: str, store: Database, behind: world.Peer
+) -> None:
+    run = await _made(store, behind)
+    whole = mp3(12, 440)
+    behind.growing[:] = [whole[: len(whole) // 3]]
+    await page.goto(f"{site}/?probe=1")
+    await page.get_by_role("button", name="Commencer").click()
+    await _tell_preview(store, run, 0)
+    await _until(page, HEARD)
+    behind.growing.append(whole[len(whole) // 3 :])
+    behind.finished.set()
+    await _until(page, "() => window.parcours.state().time > 6 && window.parcours.level() > -40", seconds=15)
 
 
 async def test_at_a_very_hard_moment_the_contacts_come_before_the_music(

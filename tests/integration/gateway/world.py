@@ -72,6 +72,8 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
             await asyncio.sleep(0.01)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
+        if isinstance(app, FastAPI):
+            app.state.readiness.draining.set()  # as `service.run` does on SIGTERM
         server.should_exit = True
         await task
 
@@ -117,9 +119,12 @@ class Peer:
         return Response(orjson.dumps(document), status, {"content-type": "application/json"} | headers)
 
     async def _grow(self) -> AsyncIterator[bytes]:
-        for piece in self.growing:
-            yield piece
-        await self.finished.wait()
+        sent = 0
+        while sent < len(self.growing) or not self.finished.is_set():
+            for piece in self.growing[sent:]:
+                yield piece
+                sent += 1
+            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

@@ -1,5 +1,7 @@
 """Owns the claims about ranges that need no file."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 from services.gateway.domain.byte_range import (
     ByteRange,
     UnsatisfiableError,
-    open_start,
+    is_whole,
+    open_range,
     requested_range,
     tag_listed,
     validator_matches,
@@ -41,9 +44,18 @@ def test_an_empty_file_has_no_range() -> None:
             requested_range(header, 0)
 
 
-@pytest.mark.parametrize(("header", "start"), [("bytes=7-", 7), ("bytes=7-9", 7), ("bytes=-5", 0), (None, 0), ("x", 0)])
-def test_a_range_of_unknown_length_begins_somewhere(header: str | None, start: int) -> None:
-    assert open_start(header) == start
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        *(("bytes=7-", (7, sys.maxsize)), ("bytes=7-9", (7, 3)), ("bytes=0-1", (0, 2)), ("bytes=9-7", (9, 1))),
+        *((None, None), ("x", None), ("bytes=0-", None), ("bytes=-5", None), ("bytes=" + "9" * 99 + "-", None)),
+    ],
+)
+def test_of_a_growing_file_a_piece_is_asked_for_or_all_of_it(
+    header: str | None, wanted: tuple[int, int] | None
+) -> None:
+    assert is_whole(header) is (wanted is None)
+    assert open_range(header) == (wanted or (0, sys.maxsize))
 
 
 def test_digits_of_other_scripts_are_no_numbers() -> None:
