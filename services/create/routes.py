@@ -81,8 +81,8 @@ def _read(raw: bytes) -> RunRequest:
 
 
 def _key(header: str | None) -> str | None:
-    if header is not None and not 1 <= len(header) <= LONGEST_KEY:
-        detail = f"Idempotency-Key has 1 to {LONGEST_KEY} characters."
+    if header is not None and not (1 <= len(header) <= LONGEST_KEY and header.isprintable()):
+        detail = f"Idempotency-Key has 1 to {LONGEST_KEY} printable characters."
         members = {"field": "Idempotency-Key"}
         raise Problem(422, "idempotency_key_invalid", "A header was refused", detail=detail, members=members)
     return header

@@ -33,8 +33,8 @@ FROM idempotency_keys k LEFT JOIN parcours_runs r ON r.id = k.run_id WHERE k.use
 
 _INSERT_RUN: Final = """
 INSERT INTO parcours_runs (id, user_id, tenant_id, preset_key, emotion_state, suds_start, locale, strategy, track,
-                           brief, plan, metadata, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock_timestamp())
+                           brief, plan, metadata)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 
 _INSERT_SEGMENT: Final = """

@@ -1,6 +1,6 @@
 """What the generator asks any provider for one segment; made from the plan alone, so nothing personal is in it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from services.create.domain.plan import Plan, PlannedSegment
@@ -52,7 +52,8 @@ class RequestFacts:
     x_parcours: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Its members as they are; `asdict` would copy the timeline deeply, six times a run."""
+        return {member.name: getattr(self, member.name) for member in fields(self)}
 
 
 def request_facts(plan: Plan, index: int, *, title: str, colour: str | None = None) -> RequestFacts:

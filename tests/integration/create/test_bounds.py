@@ -65,8 +65,8 @@ async def test_twenty_at_once_with_one_key_are_one_run(
     assert (written["parcours_runs"], written["parcours_segments"], written["outbox"]) == (1, 6, 1)
 
 
-@pytest.mark.parametrize("key", ["", "k" * 201], ids=["empty", "201 characters"])
-async def test_a_key_of_another_length_is_refused(
+@pytest.mark.parametrize("key", ["", "k" * 201, "a\0b"], ids=["empty", "201 characters", "NUL"])
+async def test_a_key_that_cannot_be_kept_is_refused(
     client: httpx.AsyncClient, connection: asyncpg.Connection, user_id: uuid.UUID, key: str
 ) -> None:
     answer = await start(client, user_id, idempotency_key=key)
