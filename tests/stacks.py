@@ -23,6 +23,7 @@ import orjson
 from libs.common.identity import issue
 from stack.embedded.ports import free_port
 from stack.folder import DataFolder
+from tests import components
 
 PARCOURS = Path(sys.executable).with_name("parcours")
 START_SECONDS = 150.0
@@ -57,9 +58,11 @@ class Stack:
                 command, stdout=subprocess.PIPE, stderr=errors, env=os.environ | dict(self.environment), text=True
             )
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        with self.process.stdout as output:  # nothing else is ever said there
+            line = output.readline()
         assert line == f"ready {self.url}\n", f"parcours up said {line!r}: {self.output.read_text()[-3000:]}"
         self.started_seconds = time.monotonic() - began
+        components.note_stack()
 
     def stop(self) -> float:
         """SIGTERM, and the seconds until it was gone; fails when its status is not 0."""
@@ -184,7 +187,7 @@ def stand_in(callbacks: str = "all", speed: float = 20.0, audio: Path | None = N
         yield StandIn(origin, settings)
     finally:
         process.terminate()
-        process.wait(10)
+        process.communicate(timeout=10)
 
 
 async def create(client: httpx.AsyncClient, **changes: object) -> dict[str, Any]:

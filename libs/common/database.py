@@ -15,7 +15,14 @@ Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 ACQUIRE_SECONDS = 2.0  # then 503: a caller that waits longer has gone (performance-and-reliability.md §6)
 NOTIFY_SECONDS = 0.005  # at most 200 a second and channel: commits that notify share one lock of the whole instance
 
-UNAVAILABLE = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError, TimeoutError, OSError)
+UNAVAILABLE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a backend killed in the middle of an answer
+    ConnectionError,
+    TimeoutError,
+    OSError,
+)
 """What is raised when the database is away; nothing was accepted then."""
 
 _log = structlog.get_logger()

@@ -62,7 +62,7 @@ class Health:
     def __init__(self, *, version: str, track: str, checks: Mapping[str, Check]) -> None:
         self._version = version
         self._track = track
-        self._checks = dict(checks)
+        self._checks = checks
         self._asking = asyncio.Lock()
         self._answered_at = float("-inf")
         self._answer: dict[str, object] = {}

@@ -130,4 +130,6 @@ async def move_run(connection: Connection, run_id: UUID, to: str, *, notes: Mapp
 
 async def lock_run(connection: Connection, run_id: UUID) -> bool:
     """Lock the run's row; every transaction that announces events of a run does, so that they commit in order."""
-    return await connection.fetchval("SELECT true FROM parcours_runs WHERE id = $1 FOR UPDATE", run_id) is True
+    # NO KEY: rows that refer to the run (their inserts hold its key) need not wait, which could end in a deadlock.
+    locked = await connection.fetchval("SELECT true FROM parcours_runs WHERE id = $1 FOR NO KEY UPDATE", run_id)
+    return locked is True

@@ -2,39 +2,40 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import structlog
 
 from libs.common.database import UNAVAILABLE
+from libs.common.health import Pulse
 
 Work = Callable[[], Awaitable[bool]]
 """One round; true when there is more to do at once."""
 
 AFTER_ERROR_SECONDS: Final = 1.0
+BEAT_SECONDS: Final = 10.0  # a loop that waits is alive, and says so
 
 _log = structlog.get_logger()
 
 
 class Loops:
-    """The background work of one process; knows when each loop last turned, which `/livez` asks."""
+    """The background work of one process; its loops beat in the pulse that `/livez` asks, so that a hang shows."""
 
-    def __init__(self) -> None:
+    def __init__(self, pulse: Pulse | None = None) -> None:
+        self._pulse = pulse
         self._tasks: list[asyncio.Task[None]] = []
-        self._turned: dict[str, float] = {}
         self._stopping = asyncio.Event()
 
-    def add(self, name: str, work: Work, *, every: float, wake: asyncio.Event | None = None) -> None:
-        """Start `work`, at once, then every `every` seconds or when `wake` is set, whichever comes first."""
-        self._turned[name] = time.monotonic()
-        self._tasks.append(asyncio.create_task(self._repeat(name, work, every, wake), name=name))
+    def add(
+        self, name: str, work: Work, *, every: float, wake: asyncio.Event | None = None, watched: bool = True
+    ) -> None:
+        """Start `work`, at once, then every `every` seconds or when `wake` is set, whichever comes first.
 
-    def seconds_since_turn(self) -> float:
-        """Age of the loop that turned longest ago; 0 without loops."""
-        now = time.monotonic()
-        return max((now - at for at in self._turned.values()), default=0.0)
+        Work whose rounds may honestly last a minute is not `watched`: its silence is no hang.
+        """
+        beat = self._beat(name) if watched else _silent
+        self._tasks.append(asyncio.create_task(self._repeat(name, work, every, wake, beat), name=name))
 
     async def stop(self, seconds: float) -> None:
         """Let rounds in hand finish for at most `seconds`, then cancel them."""
@@ -45,18 +46,25 @@ class Loops:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _repeat(self, name: str, work: Work, every: float, wake: asyncio.Event | None) -> None:
+    def _beat(self, name: str) -> Callable[[], None]:
+        pulse = self._pulse
+        return _silent if pulse is None else lambda: pulse.beat(name)
+
+    async def _repeat(
+        self, name: str, work: Work, every: float, wake: asyncio.Event | None, beat: Callable[[], None]
+    ) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             while not self._stopping.is_set():
+                beat()
                 if wake is not None:
                     wake.clear()
-                more = await self._round(name, work)
-                self._turned[name] = time.monotonic()
-                if not more:
-                    await _first_of(stopping, wake, every)
+                if not await self._round(name, work):
+                    await _first_of(stopping, wake, every, beat)
         finally:
             stopping.cancel()
+            if self._pulse is not None:
+                self._pulse.forget(name)
 
     async def _round(self, name: str, work: Work) -> bool:
         try:
@@ -70,19 +78,30 @@ class Loops:
         return False
 
 
-async def _first_of(stopping: asyncio.Task[bool], wake: asyncio.Event | None, seconds: float) -> None:
+async def _first_of(
+    stopping: asyncio.Task[bool], wake: asyncio.Event | None, seconds: float, beat: Callable[[], None]
+) -> None:
     waits: set[asyncio.Task[bool]] = {stopping}
     if wake is not None:
         waits.add(asyncio.create_task(wake.wait()))
-    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    left = seconds
+    done: set[asyncio.Task[bool]] = set()
+    while left > 0 and not done:
+        beat()
+        done, _waiting = await asyncio.wait(waits, timeout=min(left, BEAT_SECONDS), return_when=asyncio.FIRST_COMPLETED)
+        left -= BEAT_SECONDS
     for task in waits - {stopping}:
         task.cancel()
 
 
+def _silent() -> None:
+    """No pulse to beat in, or nothing that its silence would tell."""
+
+
 @contextlib.asynccontextmanager
-async def open_loops(drain_seconds: float) -> AsyncIterator[Loops]:
+async def open_loops(drain_seconds: float, pulse: Pulse | None = None) -> AsyncIterator[Loops]:
     """Loops that are stopped, with a last chance to finish their round, when the block ends."""
-    loops = Loops()
+    loops = Loops(pulse)
     try:
         yield loops
     finally:

@@ -13,14 +13,14 @@ import httpx
 import imageio_ffmpeg
 from fastapi import FastAPI
 
-from libs.common import migrate
 from libs.common.consumers import Consumers
 from libs.common.database import Channel, Database, open_database
-from libs.common.health import Check, Readiness
+from libs.common.health import Check
 from libs.common.http import create_app
-from libs.common.loops import Loops, Work, open_loops
+from libs.common.loops import Loops, open_loops
 from libs.common.messaging import open_messaging
 from libs.common.objects import open_objects
+from libs.common.schema_gate import await_schema
 from libs.common.wakeups import Wakeups, open_wakeups
 from services.archiver.clients.files import Files
 from services.archiver.clients.generator import Generator
@@ -61,9 +61,9 @@ def make_app(settings: Settings) -> FastAPI:
             lanes = _lanes(settings, tools, copies)
             for lane in lanes.values():
                 stack.push_async_callback(lane.close, settings.drain_seconds * DRAIN_SHARE)
-            loops = await enter(open_loops(settings.drain_seconds * DRAIN_SHARE))
+            loops = await enter(open_loops(settings.drain_seconds * DRAIN_SHARE, app.state.pulse))
             _start(loops, wakeups, lanes, settings, database)
-            loops.add("schema", _schema_awaited(database, app.state.readiness), every=LOOK_SECONDS)
+            await_schema(loops, database, app.state.readiness)
             checks.update(database=database.check, objects=tools.objects.check)
             await enter(open_messaging(_consumers(settings, database), database=database, wakeups=wakeups, loops=loops))
             yield
@@ -97,23 +97,9 @@ def _lanes(settings: Settings, tools: Tools, copies: GrowingCopies) -> dict[str,
 def _start(loops: Loops, wakeups: Wakeups, lanes: dict[str, Lane], settings: Settings, database: Database) -> None:
     for name, lane in lanes.items():
         lane.wake = wakeups.event(Channel.ARCHIVE)
-        loops.add(name, lane.turn, every=LOOK_SECONDS, wake=lane.wake)
+        loops.add(name, lane.turn, every=LOOK_SECONDS, wake=lane.wake, watched=False)
     sweep = partial(sweep_missing, database, settings.time_scale)
     loops.add("missing", sweep, every=SWEEP_SECONDS * settings.time_scale)
-
-
-def _schema_awaited(database: Database, readiness: Readiness) -> Work:
-    """Keep `/readyz` at 503 until the schema is the one this code needs."""
-    readiness.waiting_for.add("schema")
-
-    async def look() -> bool:
-        if "schema" in readiness.waiting_for:
-            async with database.connection() as connection:
-                if await migrate.is_current(connection):
-                    readiness.waiting_for.discard("schema")
-        return False
-
-    return look
 
 
 def _consumers(settings: Settings, database: Database) -> Consumers:

@@ -5,17 +5,16 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from libs.common import migrate
-from libs.common.database import Database, open_database
+from libs.common.database import open_database
 from libs.common.health import Readiness
 from libs.common.http import create_app
-from libs.common.loops import Work, open_loops
+from libs.common.loops import open_loops
+from libs.common.schema_gate import await_schema
 from services.callback.handlers import LATE_AFTER, Rules
 from services.callback.routes import Ears, install
 from services.callback.settings import Settings
 
 SERVICE = "callback"
-LOOK_SECONDS = 1.0  # for the schema, until it is there
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -29,10 +28,10 @@ def make_app(settings: Settings) -> FastAPI:
         readiness: Readiness = app.state.readiness
         async with (
             open_database(settings.database_url.get_secret_value(), SERVICE) as database,
-            open_loops(settings.drain_seconds / 2) as loops,
+            open_loops(settings.drain_seconds / 2, app.state.pulse) as loops,
         ):
             ears.database = database
-            loops.add("schema", schema_awaited(database, readiness), every=LOOK_SECONDS)
+            await_schema(loops, database, readiness)
             yield
 
     async def database_answers() -> None:
@@ -43,17 +42,3 @@ def make_app(settings: Settings) -> FastAPI:
     app = create_app(service=SERVICE, settings=settings, lifespan=lifespan, checks={"database": database_answers})
     install(app, ears)
     return app
-
-
-def schema_awaited(database: Database, readiness: Readiness) -> Work:
-    """Keep `/readyz` at 503 until the schema is the one this code needs."""
-    readiness.waiting_for.add("schema")
-
-    async def look() -> bool:
-        if "schema" in readiness.waiting_for:
-            async with database.connection() as connection:
-                if await migrate.is_current(connection):
-                    readiness.waiting_for.discard("schema")
-        return False
-
-    return look

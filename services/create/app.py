@@ -5,15 +5,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from libs.common import migrate
 from libs.common.consumers import Consumers
 from libs.common.database import Channel, Database, open_database
-from libs.common.health import Readiness
 from libs.common.http import create_app
 from libs.common.identity import Verifier
-from libs.common.loops import Loops, Work, open_loops
+from libs.common.loops import Loops, open_loops
 from libs.common.messaging import open_messaging
 from libs.common.run_bounds import Bounds
+from libs.common.schema_gate import await_schema
 from libs.common.wakeups import Wakeups, open_wakeups
 from services.create import consumers as subscriptions
 from services.create import sweeps
@@ -24,7 +23,6 @@ from services.create.routes import Desk, router
 from services.create.settings import Settings
 
 SERVICE = "create"
-LOOK_SECONDS = 1.0  # for the schema, until it is there
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -39,8 +37,8 @@ def make_app(settings: Settings) -> FastAPI:
             database = await enter(open_database(dsn, SERVICE))
             wakeups = await enter(open_wakeups(dsn, SERVICE))
             author = await _open_author(settings, opened)
-            loops = await enter(open_loops(settings.drain_seconds / 2))
-            loops.add("schema", schema_awaited(database, app.state.readiness), every=LOOK_SECONDS)
+            loops = await enter(open_loops(settings.drain_seconds / 2, app.state.pulse))
+            await_schema(loops, database, app.state.readiness)
             consumers = _consumers(settings, database)
             if author is not None:
                 subscriptions.subscribe(consumers)
@@ -98,17 +96,3 @@ def _consumers(settings: Settings, database: Database) -> Consumers:
         wakes=(Channel.OUTBOX, Channel.TEXTS),
         time_scale=settings.time_scale,
     )
-
-
-def schema_awaited(database: Database, readiness: Readiness) -> Work:
-    """Keep `/readyz` at 503 until the schema is the one this code needs."""
-    readiness.waiting_for.add("schema")
-
-    async def look() -> bool:
-        if "schema" in readiness.waiting_for:
-            async with database.connection() as connection:
-                if await migrate.is_current(connection):
-                    readiness.waiting_for.discard("schema")
-        return False
-
-    return look

@@ -9,13 +9,14 @@ import asyncpg
 from fastapi import FastAPI, Request, Response
 from starlette.middleware import Middleware
 
-from libs.common import migrate, problems
-from libs.common.database import UNAVAILABLE, Channel, Database, open_database
+from libs.common import problems
+from libs.common.database import UNAVAILABLE, Channel, open_database
 from libs.common.health import Check, Health, Pulse, Readiness
 from libs.common.http import create_app
 from libs.common.identity import Verifier
 from libs.common.loops import Work, open_loops
 from libs.common.objects import StoreUnavailable, open_objects
+from libs.common.schema_gate import await_schema
 from libs.common.signing import MediaSigner
 from libs.common.wakeups import open_wakeups
 from services.gateway.clients import open_peers, unavailable
@@ -32,7 +33,6 @@ from services.gateway.routes.pages import pages
 from services.gateway.settings import Settings
 
 SERVICE: Final = "gateway"
-LOOK_SECONDS: Final = 1.0  # for the schema, until it is there
 AWAY: Final = (
     *UNAVAILABLE,
     asyncpg.OperatorInterventionError,  # starting up, shutting down
@@ -58,7 +58,7 @@ def make_app(settings: Settings) -> FastAPI:
             open_wakeups(dsn, SERVICE) as wakeups,
             open_objects(settings) as objects,
             open_peers(settings.internal_secret.get_secret_value(), settings.peer_timeout_seconds) as peers,
-            open_loops(settings.drain_seconds / 2) as loops,
+            open_loops(settings.drain_seconds / 2, app.state.pulse) as loops,
         ):
             wake = wakeups.event(Channel.OUTBOX)
             feed = ProgressFeed(database, wake)
@@ -76,7 +76,7 @@ def make_app(settings: Settings) -> FastAPI:
                 feed=feed,
             )
             opened.append(parts)
-            loops.add("schema", _schema_awaited(database, readiness), every=LOOK_SECONDS)
+            await_schema(loops, database, readiness)
             loops.add("progress", _beating(feed, app.state.pulse), every=SWEEP_SECONDS, wake=wake)
             closing = asyncio.create_task(_close_streams(readiness, feed), name="close-streams")
             try:
@@ -122,20 +122,6 @@ def _add_routes(app: FastAPI, settings: Settings, report: Health) -> None:
     elsewhere = settings.s3_endpoint if settings.media_mode == "direct" else None
     app.include_router(pages(elsewhere))
     openapi.install(app)
-
-
-def _schema_awaited(database: Database, readiness: Readiness) -> Work:
-    """Keep `/readyz` at 503 until the schema is the one this code needs."""
-    readiness.waiting_for.add("schema")
-
-    async def look() -> bool:
-        if "schema" in readiness.waiting_for:
-            async with database.connection() as connection:
-                if await migrate.is_current(connection):
-                    readiness.waiting_for.discard("schema")
-        return False
-
-    return look
 
 
 def _beating(feed: ProgressFeed, pulse: Pulse) -> Work:

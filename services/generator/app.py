@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from libs.common import migrate
 from libs.common.consumers import Consumers
 from libs.common.database import Channel, Database, open_database
+from libs.common.health import Pulse
 from libs.common.http import create_app
 from libs.common.loops import Loops, open_loops
 from libs.common.messaging import open_messaging
@@ -35,8 +36,8 @@ def make_app(settings: Settings) -> FastAPI:
         await held["resources"].database.check()
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with _running(settings) as resources:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _running(settings, app.state.pulse) as resources:
             held["resources"] = resources
             yield
 
@@ -46,7 +47,7 @@ def make_app(settings: Settings) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def _running(settings: Settings) -> AsyncIterator[Resources]:
+async def _running(settings: Settings, pulse: Pulse) -> AsyncIterator[Resources]:
     dsn = settings.database_url.get_secret_value()
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(dsn, SERVICE, max_size=MAX_CONNECTIONS))
@@ -54,11 +55,11 @@ async def _running(settings: Settings) -> AsyncIterator[Resources]:
         resources = await _resources(settings, database, stack)
         await _upsert_accounts(resources)
         wakeups = await stack.enter_async_context(open_wakeups(dsn, SERVICE))
-        relaying = await stack.enter_async_context(open_loops(1.0))
+        relaying = await stack.enter_async_context(open_loops(1.0, pulse))
         await stack.enter_async_context(_messaging(settings, resources, wakeups, relaying))
         # Entered last, so ended first: nothing is claimed any more, then replies under way are read.
         dispatchers = await stack.enter_async_context(_dispatchers(resources, wakeups, settings.drain_seconds / 2))
-        loops = await stack.enter_async_context(open_loops(settings.drain_seconds / 4))
+        loops = await stack.enter_async_context(open_loops(settings.drain_seconds / 4, pulse))
         for dispatcher, wake in dispatchers:
             loops.add(f"dispatch-{dispatcher.name}", dispatcher.turn, every=LOOK_SECONDS, wake=wake)
         sweeps.start(loops, resources)

@@ -6,16 +6,17 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from libs.common import metrics, migrate
+from libs.common import metrics
 from libs.common.consumers import Consumers
-from libs.common.database import Database, open_database
+from libs.common.database import open_database
 from libs.common.health import Readiness
 from libs.common.http import create_app
 from libs.common.identity import Verifier
-from libs.common.loops import Work, open_loops
+from libs.common.loops import open_loops
 from libs.common.messaging import open_messaging
 from libs.common.metrics import Metric
 from libs.common.run_bounds import Bounds
+from libs.common.schema_gate import await_schema
 from libs.common.wakeups import open_wakeups
 from services.runner import consumers as subscriptions
 from services.runner import sweeps
@@ -25,7 +26,6 @@ from services.runner.routes import Counter, router
 from services.runner.settings import Settings
 
 SERVICE = "runner"
-LOOK_SECONDS = 1.0  # for the schema, until it is there
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -41,7 +41,7 @@ def make_app(settings: Settings) -> FastAPI:
         async with (
             open_database(dsn, SERVICE) as database,
             open_wakeups(dsn, SERVICE) as wakeups,
-            open_loops(settings.drain_seconds / 2) as loops,
+            open_loops(settings.drain_seconds / 2, app.state.pulse) as loops,
         ):
             consumers = Consumers(
                 database,
@@ -52,7 +52,7 @@ def make_app(settings: Settings) -> FastAPI:
             )
             subscriptions.subscribe(consumers, pace)
             counter.database = database
-            loops.add("schema", schema_awaited(database, readiness), every=LOOK_SECONDS)
+            await_schema(loops, database, readiness)
             sweeps.start(loops, database, Tidiness(pace))
             async with open_messaging(consumers, database=database, wakeups=wakeups, loops=loops):
                 yield
@@ -66,17 +66,3 @@ def make_app(settings: Settings) -> FastAPI:
     app.include_router(router(counter))
     metrics.start(Metric.RUNS_FINISHED, outcome=["ready", "failed"])
     return app
-
-
-def schema_awaited(database: Database, readiness: Readiness) -> Work:
-    """Keep `/readyz` at 503 until the schema is the one this code needs."""
-    readiness.waiting_for.add("schema")
-
-    async def look() -> bool:
-        if "schema" in readiness.waiting_for:
-            async with database.connection() as connection:
-                if await migrate.is_current(connection):
-                    readiness.waiting_for.discard("schema")
-        return False
-
-    return look

@@ -5,20 +5,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from libs.common import migrate
-from libs.common.database import Database, open_database
+from libs.common.database import open_database
 from libs.common.health import Readiness
 from libs.common.http import create_app
 from libs.common.identity import Verifier
-from libs.common.loops import Work, open_loops
+from libs.common.loops import open_loops
 from libs.common.objects import open_objects
+from libs.common.schema_gate import await_schema
 from libs.common.signing import MediaSigner
 from services.signer.handlers import Links
 from services.signer.routes import Desk, router
 from services.signer.settings import Settings
 
 SERVICE = "signer"
-LOOK_SECONDS = 1.0  # for the schema, until it is there
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -35,8 +34,8 @@ def make_app(settings: Settings) -> FastAPI:
             dsn = settings.database_url.get_secret_value()
             desk.database = await opened.enter_async_context(open_database(dsn, SERVICE))
             desk.links = Links(signer, settings.public_url, store)
-            loops = await opened.enter_async_context(open_loops(settings.drain_seconds / 2))
-            loops.add("schema", schema_awaited(desk.database, readiness), every=LOOK_SECONDS)
+            loops = await opened.enter_async_context(open_loops(settings.drain_seconds / 2, app.state.pulse))
+            await_schema(loops, desk.database, readiness)
             yield
 
     async def database_answers() -> None:
@@ -47,17 +46,3 @@ def make_app(settings: Settings) -> FastAPI:
     app = create_app(service=SERVICE, settings=settings, lifespan=lifespan, checks={"database": database_answers})
     app.include_router(router(desk))
     return app
-
-
-def schema_awaited(database: Database, readiness: Readiness) -> Work:
-    """Keep `/readyz` at 503 until the schema is the one this code needs."""
-    readiness.waiting_for.add("schema")
-
-    async def look() -> bool:
-        if "schema" in readiness.waiting_for:
-            async with database.connection() as connection:
-                if await migrate.is_current(connection):
-                    readiness.waiting_for.discard("schema")
-        return False
-
-    return look

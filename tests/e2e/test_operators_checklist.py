@@ -16,7 +16,7 @@ import pytest
 from tests import stacks
 from tests.stacks import Stack
 
-USER, STRANGER = uuid4(), uuid4()
+STRANGER = uuid4()
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +44,10 @@ def post(stack: Stack, path: str, body: object, user: UUID | None = None) -> tup
     return curl("-X", "POST", f"{stack.url}{path}", *headers, "-d", json.dumps(body))
 
 
-async def create_run(stack: Stack) -> str:
+async def create_run(stack: Stack, user: UUID) -> str:
     """A run through the earlier path, its first segment asked for at the provider."""
     status, created = post(
-        stack, "/functions/v1/parcours-xl-create", {"presetKey": "panique-anxiete", "emotionState": "fear-0.8"}, USER
+        stack, "/functions/v1/parcours-xl-create", {"presetKey": "panique-anxiete", "emotionState": "fear-0.8"}, user
     )
     assert status in (200, 201), created
     assert 5 <= created["segmentsCount"] <= 6
@@ -80,7 +80,8 @@ async def test_a_and_b_first_then_complete_and_the_last_one_makes_the_run_ready(
     silent: tuple[Stack, stacks.StandIn],
 ) -> None:
     stack, provider = silent
-    run_id = await create_run(stack)
+    user = uuid4()  # a user may have three unfinished runs, and each test leaves one
+    run_id = await create_run(stack, user)
     async with stack.database() as connection:
         count = await connection.fetchval("SELECT count(*) FROM parcours_segments WHERE run_id = $1", UUID(run_id))
         for index in range(count):
@@ -115,15 +116,15 @@ async def test_a_and_b_first_then_complete_and_the_last_one_makes_the_run_ready(
             return bool(status == "ready")
 
         await stacks.until(is_ready, 20, "run ready")
-        await c_sign(stack, str((await segment(connection, run_id))["id"]))
+        await c_sign(stack, str((await segment(connection, run_id))["id"]), user)
 
 
-async def c_sign(stack: Stack, segment_id: str) -> None:
+async def c_sign(stack: Stack, segment_id: str, user: UUID) -> None:
     """C: nobody 401, a stranger 403, the owner 200 with a URL that plays."""
     path, body = "/functions/v1/sign-track", {"segmentId": segment_id}
     assert post(stack, path, body)[0] == 401
     assert post(stack, path, body, STRANGER)[0] == 403
-    status, signed = post(stack, path, body, USER)
+    status, signed = post(stack, path, body, user)
     assert status == 200
     said = await asyncio.to_thread(
         subprocess.run,
@@ -139,21 +140,23 @@ async def test_c_signing_before_complete_is_409_and_tells_a_stranger_nothing_of_
     silent: tuple[Stack, stacks.StandIn],
 ) -> None:
     stack, _provider = silent
-    run_id = await create_run(stack)
+    user = uuid4()  # a user may have three unfinished runs, and each test leaves one
+    run_id = await create_run(stack, user)
     async with stack.database() as connection:
         row = await segment(connection, run_id)
     body = {"segmentId": str(row["id"])}
-    assert post(stack, "/functions/v1/sign-track", body, USER)[0] == 409
+    assert post(stack, "/functions/v1/sign-track", body, user)[0] == 409
     assert post(stack, "/functions/v1/sign-track", body, STRANGER)[0] == 403
-    assert post(stack, "/functions/v1/sign-track", {"segmentId": str(uuid4())}, USER)[0] == 404
-    assert post(stack, "/functions/v1/sign-track", {"segmentId": "7"}, USER)[0] == 400
+    assert post(stack, "/functions/v1/sign-track", {"segmentId": str(uuid4())}, user)[0] == 404
+    assert post(stack, "/functions/v1/sign-track", {"segmentId": "7"}, user)[0] == 400
 
 
 async def test_d_replays_in_each_order_are_skipped_and_a_wrong_token_is_refused(
     silent: tuple[Stack, stacks.StandIn],
 ) -> None:
     stack, provider = silent
-    run_id = await create_run(stack)
+    user = uuid4()  # a user may have three unfinished runs, and each test leaves one
+    run_id = await create_run(stack, user)
     async with stack.database() as connection:
         row = await segment(connection, run_id)
         complete = {"stage": "complete", "downloadUrl": f"{provider.origin}/files/late/0.mp3", "duration": 245}
@@ -177,7 +180,8 @@ async def test_the_providers_own_payloads_pass_through_the_same_endpoint(
     silent: tuple[Stack, stacks.StandIn],
 ) -> None:
     stack, provider = silent
-    run_id = await create_run(stack)
+    user = uuid4()  # a user may have three unfinished runs, and each test leaves one
+    run_id = await create_run(stack, user)
     async with stack.database() as connection:
         row = await segment(connection, run_id)
         attempt = await connection.fetchrow(
@@ -209,7 +213,8 @@ async def test_the_providers_own_payloads_pass_through_the_same_endpoint(
 
 async def test_a_body_in_no_dialect_is_refused_and_changes_nothing(silent: tuple[Stack, stacks.StandIn]) -> None:
     stack, _provider = silent
-    run_id = await create_run(stack)
+    user = uuid4()  # a user may have three unfinished runs, and each test leaves one
+    run_id = await create_run(stack, user)
     async with stack.database() as connection:
         row = await segment(connection, run_id)
         bodies: list[Any] = [
