@@ -38,24 +38,24 @@ class Reader:
         self.arrived = asyncio.Event()
         self._capacity = capacity
         self._queue: deque[News] = deque()
-        self._overflowed = False
+        self._dropped = 0
 
     def offer(self, item: News) -> None:
         """Queue an event; a full queue is emptied instead, and its reader starts again from a snapshot."""
-        if len(self._queue) >= self._capacity:
+        if self._dropped or len(self._queue) >= self._capacity:
             self._queue.clear()
-            self._overflowed = True
-        if not self._overflowed:
+            self._dropped = item.id
+        else:
             self._queue.append(item)
         self.arrived.set()
 
-    def take(self) -> tuple[list[News], bool]:
-        """Return what came since the last time, and whether events were dropped instead."""
+    def take(self) -> tuple[list[News], int]:
+        """Return what came since the last time, or up to which id it was dropped instead (0: nothing was)."""
         self.arrived.clear()
-        items, overflowed = list(self._queue), self._overflowed
+        items, dropped = list(self._queue), self._dropped
         self._queue.clear()
-        self._overflowed = False
-        return items, overflowed
+        self._dropped = 0
+        return items, dropped
 
 
 @dataclass(slots=True)

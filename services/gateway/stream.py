@@ -54,8 +54,8 @@ async def _next(parts: StreamParts, reader: Reader, position: int) -> tuple[byte
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(parts.heartbeat_seconds):
             await reader.arrived.wait()
-    items, overflowed = reader.take()
-    if overflowed:
+    items, dropped = reader.take()
+    if dropped > position:  # else it was dropped while a snapshot was read that contains it
         return await _snapshot(parts, reader.run_id)
     news = [item for item in items if item.id > position]
     if not news:

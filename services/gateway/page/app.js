@@ -251,7 +251,10 @@ async function begin() {
   speak();
   if (new URLSearchParams(location.search).get("probe") === "1") {
     player.probe();
-    window.parcours = { level: () => player.level(), state: () => player.state, run: () => page.run, firstSound: () => page.firstSound };
+    window.parcours = {
+      level: () => player.level(), heard: () => player.heard, state: () => player.state, run: () => page.run,
+      firstSound: () => page.firstSound,
+    };
   }
   at("again").hidden = !kept()?.runId;
   await guarded(async () => {

@@ -83,6 +83,11 @@ export class Player extends EventTarget {
       const power = samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length;
       return power > 0 ? 10 * Math.log10(power) : -200;
     };
+    this.heard = {}; // the loudest moment of each piece: {"0:preview": -18.2, …}
+    setInterval(() => {
+      const piece = `${this.#index}:${this.#kind}`;
+      this.heard[piece] = Math.max(this.heard[piece] ?? -200, this.level());
+    }, 100);
   }
 
   #forget() {

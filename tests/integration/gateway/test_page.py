@@ -157,7 +157,8 @@ async def _until(page: Page, expression: str, seconds: float = 10) -> None:
     await page.wait_for_function(expression, timeout=seconds * 1000)
 
 
-HEARD = "() => window.parcours.level() > -40"
+def heard(piece: str) -> str:
+    return f"() => window.parcours.heard()['{piece}'] > -40"
 
 
 async def test_a_run_started_by_click_sounds_from_the_preview_on_then_the_files_in_order(
@@ -173,15 +174,12 @@ async def test_a_run_started_by_click_sounds_from_the_preview_on_then_the_files_
     await expect(page.get_by_text("La musique se prépare")).to_be_visible()
     await expect(page.get_by_text("Jamais au volant.")).to_be_visible()
     await _preview(store, files, run, 0, mp3(4, 440))
-    await _until(page, HEARD)
-    assert await page.evaluate("() => window.parcours.state().kind") == "preview"
+    await _until(page, heard("0:preview"))
     assert await page.evaluate("() => window.parcours.firstSound()") < 10
     await _final(store, files, run, 0, mp3(7, 440))
-    await _until(page, "() => window.parcours.state().kind === 'final' && window.parcours.state().index === 0")
-    await _until(page, HEARD)
+    await _until(page, heard("0:final"))
     await _final(store, files, run, 1, mp3(5, 330))
-    await _until(page, "() => window.parcours.state().index === 1")
-    await _until(page, HEARD)
+    await _until(page, heard("1:final"))
     await expect(page.get_by_text("2 sur 2 prêtes")).to_be_visible()
     await _until(page, "() => window.parcours.state().finished", seconds=12)
     await expect(page.get_by_text("C'est la fin du parcours.")).to_be_visible()
@@ -197,11 +195,10 @@ async def test_a_preview_that_ends_too_soon_goes_on_with_the_file_where_it_stopp
     await page.goto(f"{site}/?probe=1")
     await page.get_by_role("button", name="Commencer").click()
     await _preview(store, files, run, 0, mp3(2, 440))
-    await _until(page, HEARD)
+    await _until(page, heard("0:preview"))
     await expect(page.get_by_text("La suite arrive dans un instant")).to_be_visible()
     await _final(store, files, run, 0, mp3(7, 440))
-    await _until(page, "() => window.parcours.state().kind === 'final'")
-    await _until(page, HEARD)
+    await _until(page, heard("0:final"))
     assert await page.evaluate("() => window.parcours.state().time") >= 1.9
 
 
@@ -214,10 +211,10 @@ async def test_a_preview_that_still_grows_sounds_before_its_end_is_known(
     await page.goto(f"{site}/?probe=1")
     await page.get_by_role("button", name="Commencer").click()
     await _tell_preview(store, run, 0)
-    await _until(page, HEARD)
+    await _until(page, heard("0:preview"))
     behind.growing.append(whole[len(whole) // 3 :])
     behind.finished.set()
-    await _until(page, "() => window.parcours.state().time > 6 && window.parcours.level() > -40", seconds=15)
+    await _until(page, "() => window.parcours.state().time > 6", seconds=15)
 
 
 async def test_at_a_very_hard_moment_the_contacts_come_before_the_music(
@@ -232,7 +229,7 @@ async def test_at_a_very_hard_moment_the_contacts_come_before_the_music(
     await asyncio.sleep(0.5)
     assert not await page.evaluate("() => window.parcours.state().sounding")
     await page.get_by_role("button", name="Continuer").click()
-    await _until(page, HEARD)
+    await _until(page, heard("0:preview"))
     await page.get_by_role("button", name="Aide").click()
     await expect(page.get_by_role("link", name="3114")).to_be_visible()
 
