@@ -27,14 +27,12 @@ class Loops:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
-    def add(
-        self, name: str, work: Work, *, every: float, wake: asyncio.Event | None = None, watched: bool = True
-    ) -> None:
+    def add(self, name: str, work: Work, *, every: float, wake: asyncio.Event | None = None) -> None:
         """Start `work`, at once, then every `every` seconds or when `wake` is set, whichever comes first.
 
-        Work whose rounds may honestly last a minute is not `watched`: its silence is no hang.
+        A round must end within a minute, or `/livez` calls the process hung; longer work is a task of its own.
         """
-        beat = self._beat(name) if watched else _silent
+        beat = self._beat(name)
         self._tasks.append(asyncio.create_task(self._repeat(name, work, every, wake, beat), name=name))
 
     async def stop(self, seconds: float) -> None:
@@ -95,7 +93,7 @@ async def _first_of(
 
 
 def _silent() -> None:
-    """No pulse to beat in, or nothing that its silence would tell."""
+    """No pulse to beat in."""
 
 
 @contextlib.asynccontextmanager

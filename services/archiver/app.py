@@ -97,7 +97,7 @@ def _lanes(settings: Settings, tools: Tools, copies: GrowingCopies) -> dict[str,
 def _start(loops: Loops, wakeups: Wakeups, lanes: dict[str, Lane], settings: Settings, database: Database) -> None:
     for name, lane in lanes.items():
         lane.wake = wakeups.event(Channel.ARCHIVE)
-        loops.add(name, lane.turn, every=LOOK_SECONDS, wake=lane.wake, watched=False)
+        loops.add(name, lane.turn, every=LOOK_SECONDS, wake=lane.wake)
     sweep = partial(sweep_missing, database, settings.time_scale)
     loops.add("missing", sweep, every=SWEEP_SECONDS * settings.time_scale)
 
