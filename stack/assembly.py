@@ -15,7 +15,7 @@ from stack.embedded.kafka import EmbeddedKafka
 from stack.embedded.ports import free_port
 from stack.embedded.postgres import EmbeddedPostgres
 from stack.errors import StackError
-from stack.folder import MARK, DataFolder
+from stack.folder import DataFolder
 from stack.service_process import ServiceProcess
 
 SERVICES = ("composer", "create", "runner", "generator", "callback", "archiver", "signer", "gateway")
@@ -119,7 +119,6 @@ def _environment(wanted: Wanted, secrets: Mapping[str, str], ports: Mapping[str,
         "INTERNAL_SECRET": secrets["internal_secret"],
     }
     own = {
-        MARK: str(wanted.folder.path),
         "DRAIN_SECONDS": str(DRAIN_SECONDS),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",

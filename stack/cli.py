@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 from uuid import UUID
 
 import typer
@@ -14,7 +14,7 @@ from rich.console import Console
 from stack import demo, operator_commands, simulate
 from stack.assembly import Wanted
 from stack.embedded.errors import EmbeddedError
-from stack.errors import StackError
+from stack.errors import UNREACHABLE, StackError
 from stack.folder import DataFolder, default_folder
 from stack.up import running
 
@@ -109,9 +109,12 @@ def parse_workers(text: str) -> dict[str, int]:
     """`generator=2,runner=2` as numbers by service."""
     try:
         pairs = [item.split("=") for item in text.split(",") if item.strip()]
-        return {name.strip(): int(count) for name, count in pairs}
+        counts = {name.strip(): int(count) for name, count in pairs}
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not of the form generator=2,runner=2", param_hint="--workers") from None
+    if len(counts) < len(pairs):
+        raise typer.BadParameter(f"{text!r} names a service twice", param_hint="--workers")
+    return counts
 
 
 async def _serve(wanted: Wanted) -> int:
@@ -141,14 +144,20 @@ async def _until_signalled(work: Coroutine[object, object, int | None]) -> int:
 
 
 def run(work: Coroutine[object, object, int | None]) -> None:
-    """Run a verb; what a person can mend is printed as one message, without a trace."""
-    try:
-        raise typer.Exit(asyncio.run(_until_signalled(work)))
-    except (StackError, EmbeddedError) as error:
-        Console(stderr=True).print(f"parcours: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+    """Run a verb to its end or to the first signal; the process ends with its status."""
+    raise typer.Exit(asyncio.run(_until_signalled(work)))
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; what a person can mend is printed as one message, without a trace, and ends with 1."""
+    try:
+        app()
+    except (StackError, EmbeddedError) as error:
+        _give_up(str(error))
+    except UNREACHABLE as error:
+        _give_up(f"the server does not serve: {type(error).__name__}: {error}")
+
+
+def _give_up(text: str) -> NoReturn:
+    Console(stderr=True).print(f"parcours: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)

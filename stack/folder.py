@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 import psutil
@@ -19,6 +19,7 @@ from stack.errors import StackError
 MARK = "PARCOURS_FOLDER"
 """Variable in the environment of every process of a stack: whose it is, whatever became of the record."""
 
+LOOKED_AT_SECONDS = 0.2  # many times what a look at the lock takes
 END_SECONDS = 5.0  # what a left-over process gets between SIGTERM and SIGKILL
 
 
@@ -68,13 +69,11 @@ class DataFolder:
         """Hold the folder for this process; raises StackError when another one does."""
         self._make()
         with (self.path / "lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _take(lock):
                 raise StackError(
                     f"a stack is running on {self.path}. See it with `parcours status --data {self.path}`, "
                     "stop it with Ctrl-C where it runs, or give this one another folder with --data"
-                ) from None
+                )
             yield
 
     def is_locked(self) -> bool:
@@ -85,6 +84,10 @@ class DataFolder:
             except BlockingIOError:
                 return True
         return False
+
+    def has_secrets(self) -> bool:
+        """Whether a stack was ever started here."""
+        return (self.path / "secrets.json").exists()
 
     def secrets(self) -> dict[str, str]:
         """This stack's own secrets, made at its first start."""
@@ -173,6 +176,20 @@ class DataFolder:
         with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
         begun.rename(self.path / name)
+
+
+def _take(lock: IO[str]) -> bool:
+    """Take the lock; one that is only being looked at, by `parcours status`, is free a moment later."""
+    deadline = time.monotonic() + LOOKED_AT_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOKED_AT_SECONDS / 10)
+        else:
+            return True
 
 
 def started_at(pid: int) -> float:

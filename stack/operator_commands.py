@@ -76,6 +76,8 @@ def make_token(folder: DataFolder, user: UUID, roles: list[str]) -> str:
 def jwt_secret(folder: DataFolder) -> str:
     """What this stack signs tokens with: the first of a given list, else its own."""
     given = os.environ.get("SUPABASE_JWT_SECRET", "").split(",")[0].strip()
+    if not given and not folder.has_secrets():
+        raise StackError(f"no stack has run on {folder.path}: start one with `parcours up --data {folder.path}`")
     return given or folder.secrets()["jwt_secret"]
 
 
@@ -149,7 +151,10 @@ def _examine_folder(folder: DataFolder) -> tuple[bool, str]:
 
 
 @dlq.command("list")
-def list_dead_letters(data: Data = default_folder(), group: str | None = None) -> None:  # noqa: B008
+def list_dead_letters(
+    data: Data = default_folder(),  # noqa: B008
+    group: Annotated[str | None, typer.Option(help="Of this consumer group alone, such as archiver.")] = None,
+) -> None:
     """Show the dead letters that were not replayed: where from, why, since when; never their contents."""
     asyncio.run(_list_dead_letters(DataFolder(data), group))
 

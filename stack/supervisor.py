@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,11 +45,15 @@ class Child:
 
 
 class Supervisor:
-    """Children, and what to do when one changes: `changed` is called after each start, death and readiness."""
+    """Children, and what to do when one changes: `changed` is called after each start, death and readiness.
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    `mark` is in the environment of every child, so that each is known as ours before it is written down.
+    """
+
+    def __init__(self, changed: Callable[[], None], mark: Mapping[str, str] | None = None) -> None:
         self.children: list[Child] = []
         self._changed = changed
+        self._mark = mark
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._stopping: set[str] = set()
 
@@ -107,18 +111,29 @@ class Supervisor:
         """One life of the process, from its start to its end; why it ended."""
         try:
             await asyncio.to_thread(_put_aside, child.log)
-            child.running = await asyncio.to_thread(start, child.server, child.log)
+            running = await self._started(child)
         except (EmbeddedError, OSError) as error:
             return str(error)
         self._changed()
-        process = child.running.process
+        process = running.process
         while process.poll() is None:
             if child.state != "ready" and await self._is_ready(child):
                 child.was_ready = True
                 self._enter(child, "ready")
             await asyncio.sleep(LOOK_SECONDS)
-        _kill_group(child.running.pid)  # what a killed process leaves of its own, such as the composer's workers
+        _kill_group(running.pid)  # what a killed process leaves of its own, such as the composer's workers
         return f"it ended with status {process.returncode}"
+
+    async def _started(self, child: Child) -> Running:
+        """Start its process. A thread cannot be cancelled: a stop waits for it, so as to end what it has started."""
+        starting = asyncio.ensure_future(asyncio.to_thread(start, child.server, child.log, self._mark))
+        try:
+            child.running = running = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(EmbeddedError, OSError):
+                child.running = await starting
+            raise
+        return running
 
     async def _is_ready(self, child: Child) -> bool:
         if not await child.server.ready():
@@ -127,7 +142,8 @@ class Supervisor:
             try:
                 await child.after_start()
             except Exception as error:  # noqa: BLE001 - whatever fails here is tried again at the next look
-                child.log.open("a").write(f"after start: {type(error).__name__}: {error}\n")
+                with child.log.open("a") as log:
+                    log.write(f"after start: {type(error).__name__}: {error}\n")
                 return False
         return True
 

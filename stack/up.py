@@ -10,7 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from stack.assembly import Assembly, Wanted, assemble
 from stack.embedded.processes import Server
-from stack.folder import ChildRecord, started_at
+from stack.errors import UNREACHABLE, StackError
+from stack.folder import MARK, ChildRecord, started_at
 from stack.supervisor import Child, Started, Supervisor
 
 START_SECONDS = 120.0  # a first start makes a database cluster and formats a broker, on two busy cores
@@ -38,7 +39,8 @@ async def running(wanted: Wanted) -> AsyncIterator[RunningStack]:
     with wanted.folder.locked():
         await asyncio.to_thread(wanted.folder.end_leftovers)
         assembly = assemble(wanted)
-        supervisor = Supervisor(lambda: _tell(wanted, assembly, supervisor))
+        mark = {MARK: str(wanted.folder.path)}
+        supervisor = Supervisor(lambda: _tell(wanted, assembly, supervisor), mark)
         try:
             await _start(wanted, assembly, supervisor)
             yield RunningStack(wanted, assembly, supervisor)
@@ -56,13 +58,20 @@ async def _start(wanted: Wanted, assembly: Assembly, supervisor: Supervisor) -> 
         supervisor.keep(child)
     await supervisor.wait_ready(foundations, START_SECONDS)
     if assembly.postgres is None:
-        await assembly.prepare_database()
+        await _prepare_given("PostgreSQL", _address(assembly.dsn), assembly.prepare_database)
     if assembly.kafka is None:
-        await assembly.prepare_broker()
+        await _prepare_given("Kafka", assembly.bootstrap, assembly.prepare_broker)
     services = [_child(wanted, service, None, service.url) for service in assembly.services]
     for child in services:
         supervisor.keep(child)
     await supervisor.wait_ready(services, START_SECONDS)
+
+
+async def _prepare_given(what: str, address: str, prepare: Started) -> None:
+    try:
+        await prepare()
+    except UNREACHABLE as error:
+        raise StackError(f"the given {what} at {address} does not serve: {type(error).__name__}: {error}") from error
 
 
 async def _stop(wanted: Wanted, supervisor: Supervisor) -> None:

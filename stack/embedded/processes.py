@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -105,17 +105,19 @@ class Running:
         self.process.wait()
 
 
-def start(server: Server, log: Path) -> Running:
-    """Prepare the server's folder and start its process, output to the end of `log`."""
+def start(server: Server, log: Path, mark: Mapping[str, str] | None = None) -> Running:
+    """Prepare the server's folder and start its process, output to the end of `log`; `mark` joins its environment."""
     server.prepare()
     log.parent.mkdir(parents=True, exist_ok=True)
+    spawn = server.spawn()
+    spawn = replace(spawn, environment={**spawn.environment, **(mark or {})})
     with log.open("ab") as output:
         process = subprocess.Popen(
             server.argv(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            **server.spawn().options(),  # type: ignore[call-overload]  # its values are Popen's own keywords
+            **spawn.options(),  # type: ignore[call-overload]  # its values are Popen's own keywords
         )
     return Running(server, process, log)
 

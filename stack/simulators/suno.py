@@ -200,7 +200,7 @@ def _envelope(code: int, text: str, content: object) -> JSONResponse:
 async def _post(client: httpx.AsyncClient, url: str, body: dict[str, Any]) -> int:
     try:
         return (await client.post(url, json=body)).status_code
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL):
         return 0
 
 
