@@ -158,8 +158,9 @@ class DataFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             # As root, PostgreSQL's own user must pass through; what is secret in here is readable by its owner alone.
             self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        except PermissionError as error:
-            raise StackError(f"{self.path} cannot be written: name a folder of yours with --data") from error
+        except OSError as error:
+            told = f"{self.path} cannot be written ({error.strerror}): name a folder of yours with --data"
+            raise StackError(told) from error
 
     def _read(self, name: str) -> dict[str, Any]:
         try:

@@ -170,7 +170,11 @@ def make_app(simulator: Simulator) -> FastAPI:
     async def generate(request: Request) -> JSONResponse:
         if not request.headers.get("authorization", "").startswith("Bearer "):
             return _envelope(401, "You do not have access permissions", None)
-        return _envelope(*simulator.accept(await request.json()))
+        try:
+            body = await request.json()
+        except ValueError:
+            body = None
+        return _envelope(*simulator.accept(body if isinstance(body, dict) else {}))
 
     @app.get("/api/v1/generate/record-info")
     async def record_info(taskId: str) -> JSONResponse:  # noqa: N803 - the reseller's spelling
