@@ -148,7 +148,7 @@ class Consumers:
         try:
             async with self.database.transaction() as connection:
                 yield connection
-        except UNAVAILABLE as error:
+        except Exception as error:  # whatever keeps the row from being written, the message must not be passed by
             raise SlowDown(type(error).__name__, seconds=SLOW_DOWN_SECONDS) from error
 
     def _broker(self) -> KafkaBroker:
@@ -197,5 +197,9 @@ async def _undecoded(message: KafkaMessage) -> KafkaMessage:
 
 
 def _delivery(group_id: str, record: ConsumerRecord[bytes, bytes]) -> Delivery:
-    headers: Mapping[str, str] = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+    # PostgreSQL keeps no NUL: a header that has one must not hold up its partition for ever.
+    headers: Mapping[str, str] = {
+        name.replace("\0", "\ufffd"): value.decode("utf-8", "replace").replace("\0", "\ufffd")
+        for name, value in record.headers
+    }
     return Delivery(group_id, record.topic, record.partition, record.offset, record.key, headers, record.value)

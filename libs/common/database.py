@@ -19,6 +19,8 @@ UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a backend killed in the middle of an answer
+    asyncpg.OperatorInterventionError,  # starting up, shutting down, recovering from another backend's crash
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
     ConnectionError,
     TimeoutError,
     OSError,

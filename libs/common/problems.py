@@ -19,12 +19,7 @@ from libs.common.log_events import LogEvent
 MEDIA_TYPE = "application/problem+json"
 
 # The database is away, full, or took our transaction back: nothing was accepted, the same request may succeed.
-_PASSING = (
-    *UNAVAILABLE,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-)
+_PASSING = (*UNAVAILABLE, asyncpg.TransactionRollbackError)
 _RETRY_AFTER_S = 2  # a pool's acquire time-out; PostgreSQL restarts in less
 
 # Codes of problems that no code of ours raises: routing, decoding, the server itself.

@@ -40,7 +40,7 @@ class Wakeups:
         while True:
             try:
                 await self._listen()
-            except UNAVAILABLE as error:
+            except (*UNAVAILABLE, asyncpg.PostgresError) as error:  # whatever it says, a listener must come back
                 _log.warning("listen_lost", error_class=type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS * (1 + random.random()))  # noqa: S311 - jitter is no secret
 

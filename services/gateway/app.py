@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import asyncpg
 from fastapi import FastAPI, Request, Response
 from starlette.middleware import Middleware
 
@@ -33,12 +32,7 @@ from services.gateway.routes.pages import pages
 from services.gateway.settings import Settings
 
 SERVICE: Final = "gateway"
-AWAY: Final = (
-    *UNAVAILABLE,
-    asyncpg.OperatorInterventionError,  # starting up, shutting down
-    asyncpg.InsufficientResourcesError,
-    StoreUnavailable,
-)
+AWAY: Final = (*UNAVAILABLE, StoreUnavailable)
 
 
 def make_app(settings: Settings) -> FastAPI:

@@ -21,8 +21,7 @@ LOOK_SECONDS: Final = 0.25  # §2.2: at most, whatever was or was not notified
 LEAST_PAUSE_SECONDS: Final = 0.02  # a slot or row that another generator holds for the moment
 AT_ONCE: Final = 40  # two windows' worth of slow replies
 CONCLUDE_AGAIN_SECONDS: Final = 0.5
-# Whatever the database says may pass: it restarts, it ended a deadlock, asyncpg found its connection broken half-way.
-MAY_PASS: Final = (*UNAVAILABLE, asyncpg.PostgresError, asyncpg.InternalClientError)
+MAY_PASS: Final = (*UNAVAILABLE, asyncpg.PostgresError)  # whatever the database says: it may have ended a deadlock
 
 _log = structlog.get_logger()
 
