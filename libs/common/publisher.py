@@ -24,6 +24,7 @@ class Publisher:
         self._client = client
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        self._failed_starts = 0
         self._closed = False
 
     async def publish(self, topic: str, *, key: bytes, value: bytes, headers: Mapping[str, str]) -> None:
@@ -54,7 +55,11 @@ class Publisher:
                 await asyncio.wait_for(producer.stop(), STOP_SECONDS)
 
     async def _started(self) -> AIOKafkaProducer:
+        failed_before = self._failed_starts
         async with self._starting:
+            if self._failed_starts != failed_before:
+                # Whoever waited shares the failure: a hundred starts in a row would outlast leases and `/livez`.
+                raise PublishFailedError("not started")
             if self._producer is None:
                 producer = AIOKafkaProducer(
                     bootstrap_servers=self._bootstrap,
@@ -68,7 +73,9 @@ class Publisher:
                 try:
                     await asyncio.wait_for(producer.start(), PUBLISH_SECONDS)
                 except BaseException:
-                    await producer.stop()
+                    self._failed_starts += 1
+                    with contextlib.suppress(KafkaError, TimeoutError, OSError):
+                        await asyncio.wait_for(producer.stop(), STOP_SECONDS)
                     raise
                 self._producer = producer
             return self._producer
