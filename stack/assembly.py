@@ -11,6 +11,7 @@ import asyncpg
 
 import libs.common
 from libs.common import migrate, topics
+from libs.common.settings import ObjectSettings
 from stack.embedded.kafka import EmbeddedKafka
 from stack.embedded.ports import free_port
 from stack.embedded.postgres import EmbeddedPostgres
@@ -55,6 +56,11 @@ class Assembly:
     async def prepare_broker(self) -> None:
         """Make the topics, after each start: a broker whose folder was lost comes back without any."""
         await topics.apply(self.bootstrap, os.environ.get("KAFKA_PREFIX", ""))
+
+    async def prepare_objects(self) -> None:
+        """Make the bucket of a given S3 server where it is missing; our own folder needs nothing."""
+        if self.objects["OBJECT_STORE"] == "s3":
+            await _make_bucket(self.objects["S3_ENDPOINT"])
 
 
 def assemble(wanted: Wanted) -> Assembly:
@@ -144,6 +150,21 @@ def _objects(wanted: Wanted) -> dict[str, str]:
 
 def _with_database(dsn: str) -> str:
     return urlunsplit(urlsplit(dsn)._replace(path="/" + quote(DATABASE)))
+
+
+async def _make_bucket(endpoint: str) -> None:
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow to import, and rarely needed
+
+    from libs.common.objects.bucket import make_bucket  # noqa: PLC0415 - as above
+
+    settings = ObjectSettings(s3_endpoint=endpoint)
+    try:
+        await make_bucket(settings)
+    except (BotoCoreError, ClientError) as error:
+        said = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        raise StackError(
+            f"the given S3 server at {endpoint} has no bucket {settings.s3_bucket} for us: {said}"
+        ) from error
 
 
 async def _create_database(dsn: str) -> None:

@@ -61,6 +61,7 @@ async def _start(wanted: Wanted, assembly: Assembly, supervisor: Supervisor) -> 
         await _prepare_given("PostgreSQL", _address(assembly.dsn), assembly.prepare_database)
     if assembly.kafka is None:
         await _prepare_given("Kafka", assembly.bootstrap, assembly.prepare_broker)
+    await assembly.prepare_objects()
     services = [_child(wanted, service, None, service.url) for service in assembly.services]
     for child in services:
         supervisor.keep(child)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aioboto3
 import asyncpg
@@ -18,17 +19,37 @@ from tests import components
 
 UNIT = Path(__file__).parent / "unit"
 _network = {"forbidden": False}
+_told_by_workers: set[str] = set()
 
 
 def pytest_report_header() -> list[str]:
     return [f"real components: {part}" for part in components.carried()]
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of `pytest -n` tells the process that prints which real parts its tests ran against."""
+    if (told := getattr(session.config, "workeroutput", None)) is not None:
+        told["components"] = [str(component) for component in components.USED]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The printing process hears it when the worker has ended; one that crashed has told nothing."""
+    _told_by_workers.update(getattr(node, "workeroutput", {}).get("components", []))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole stacks first: with several workers the longest files must not be begun last. Sorting keeps the shuffle."""
+    items.sort(key=lambda item: not {"chaos", "e2e"} & set(item.path.parts))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("real components these tests ran against")
-    for component in components.USED:
-        terminalreporter.write_line(str(component))
-    if not components.USED:
+    used = sorted(_told_by_workers | {str(component) for component in components.USED})
+    for component in used:
+        terminalreporter.write_line(component)
+    if not used:
         terminalreporter.write_line("none: no test of this run asked for one")
 
 
