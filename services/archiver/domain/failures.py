@@ -16,6 +16,7 @@ class Code(StrEnum):
     TOO_SHORT = "too_short"
     DURATION_OFF = "duration_off"
     PROVIDER_FAILED = "provider_failed"
+    ARCHIVE_ERROR = "archive_error"  # a mistake of ours
 
 
 GATE: Final = frozenset({Code.NOT_AUDIO, Code.DECODE_FAILED, Code.TOO_SHORT, Code.DURATION_OFF})

@@ -11,11 +11,11 @@ from uuid import UUID
 import structlog
 
 from libs.common import metrics
-from libs.common.database import Channel, Connection
+from libs.common.database import UNAVAILABLE, Channel, Connection
 from libs.common.events import SegmentComplete, SegmentFailed
 from libs.common.lifecycle import SegmentMove, lock_run, move_segment
 from libs.common.metrics import Metric
-from libs.common.objects import ObjectExists
+from libs.common.objects import ObjectError, ObjectExists
 from libs.common.outbox import announce
 from services.archiver import storage
 from services.archiver.domain.failures import GATE, Code, GiveUp, MayPass
@@ -27,6 +27,9 @@ from services.archiver.storage import Job, Order
 
 KEPT_SECONDS: Final = {"composer": 600.0, "replicate": 3600.0, "fal": 7 * 86400.0}
 """How long a provider keeps a file (providers.md §0.4); composer's are made again for nothing."""
+
+MISTAKE_TRIES: Final = 5
+"""Then what our own code breaks on is given up: a live attempt that nobody carries would hold its run for ever."""
 
 KEPT_LONGEST_SECONDS: Final = 14 * 86400.0  # sunoapi.org, and who is not named above
 
@@ -59,16 +62,21 @@ async def archive_final(job: Job, *, tools: Tools) -> None:
             await _make_and_store(job, order, tools)
     except GiveUp as failure:
         await _give_up(job, order, failure, tools)
+    except MayPass as pause:
+        if job.age_seconds <= KEPT_SECONDS.get(order.provider, KEPT_LONGEST_SECONDS) * tools.time_scale:
+            raise
+        await _give_up(job, order, GiveUp(Code.FILE_GONE, pause.reason), tools)
+    except (ObjectError, *UNAVAILABLE):
+        raise  # the store or the database is away, which is not the file's fault
+    except Exception as error:
+        if job.tries < MISTAKE_TRIES:
+            raise
+        await _give_up(job, order, GiveUp(Code.ARCHIVE_ERROR, type(error).__name__), tools)
 
 
 async def _make_and_store(job: Job, order: Order, tools: Tools) -> None:
     with tools.room() as folder:
-        try:
-            made = await make_file(order, folder=folder, tools=tools)
-        except MayPass as pause:
-            if job.age_seconds > KEPT_SECONDS.get(order.provider, KEPT_LONGEST_SECONDS) * tools.time_scale:
-                raise GiveUp(Code.FILE_GONE, pause.reason) from pause
-            raise
+        made = await make_file(order, folder=folder, tools=tools)
         reach("after_download")
         async with tools.database.connection() as held, storage.alone_with(held, order.segment_id):
             now = await storage.read_order(held, order.attempt_id)

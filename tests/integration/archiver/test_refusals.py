@@ -1,13 +1,15 @@
 """A file that will not do fails its attempt with the reason; what may pass is tried again; W4 decides the addresses."""
 
 import asyncio
+import hashlib
 
 import pytest
 
+from services.archiver.handlers.finals import MISTAKE_TRIES
 from services.archiver.handlers.tools import Tools
 from tests.integration.archiver.conftest import Sounds
 from tests.integration.archiver.web import Web
-from tests.integration.archiver.world import World, carry
+from tests.integration.archiver.world import World, carry, whole
 
 FAILED, PREVIEWED = "segment.failed", "segment.previewed"
 HTML = b"<!doctype html><html><body>This file has moved</body></html>" * 50
@@ -105,6 +107,33 @@ async def test_a_file_that_stays_away_for_longer_than_it_is_kept_is_gone(tools: 
     await world.connection.execute("UPDATE archive_jobs SET created_at = now() - interval '15 days'")
     await carry(tools)
     assert (await world.attempt_row(attempt_id))["error_code"] == "file_gone"
+
+
+async def test_a_file_that_our_own_code_breaks_on_fails_its_attempt_in_the_end(
+    tools: Tools, world: World, web: Web, sounds: Sounds
+) -> None:
+    segment = await world.segment(loudness_lufs="no number")
+    attempt_id = await world.delivered(segment, web.give("/a.mp3", sounds.song))
+    for _ in range(MISTAKE_TRIES):
+        assert await world.topics() == []
+        await carry(tools)
+        await world.due_now()
+    assert (await world.attempt_row(attempt_id))["error_code"] == "archive_error"
+    assert (await world.topics(), await world.jobs()) == ([FAILED], [])
+
+
+async def test_an_object_that_stays_unknown_does_not_hold_its_run_for_ever(
+    tools: Tools, world: World, web: Web, sounds: Sounds
+) -> None:
+    segment = await world.segment()
+    attempt_id = await world.delivered(segment, web.give("/a.mp3", sounds.song))
+    foreign = b"somebody else's"
+    digest = hashlib.sha256(foreign).digest()
+    await tools.objects.put(segment.key, foreign, content_type="audio/mpeg", sha256=digest, metadata={}, if_absent=True)
+    await world.connection.execute("UPDATE archive_jobs SET created_at = now() - interval '15 days'")
+    await carry(tools)
+    assert (await world.attempt_row(attempt_id))["error_code"] == "file_gone"
+    assert await whole(tools.objects, segment.key) == foreign
 
 
 async def test_a_correct_token_with_foreign_addresses_downloads_nothing_foreign(
