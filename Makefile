@@ -53,7 +53,7 @@ demo: setup
 ## test: run all tests against real PostgreSQL, Kafka and S3; options by ARGS="tests/unit -x"
 .PHONY: test
 test: setup-test
-	@$(PY) -m pytest -n 3 --dist loadscope $(ARGS)
+	@$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 ## up: start the platform in containers (docker compose), wait until it is healthy
 .PHONY: up

@@ -257,3 +257,22 @@ def forbidden_in(text: str, words: Mapping[str, str]) -> dict[str, str]:
         if match:
             found[name] = match[0][:300]
     return found
+
+
+async def in_the_middle(client: httpx.AsyncClient, run_id: str) -> None:
+    """Wait until the run's first segment can be heard and others are still to be made."""
+
+    async def look() -> bool:
+        segments = (await snapshot(client, run_id)).get("segments", [])
+        return any(segment["status"] in ("first", "complete") for segment in segments)
+
+    await until(look, 60, "first sound")
+
+
+async def holds(stack: Stack) -> dict[str, int]:
+    """The invariants after everything is ready; the counted further attempts are returned, not judged."""
+    async with stack.database() as connection:
+        found = await invariants(connection)
+    judged = {name: found[name] for name in found if name != "further_attempts"}
+    assert judged == dict.fromkeys(judged, 0)
+    return found

@@ -9,6 +9,7 @@ import structlog
 
 from libs.common.database import UNAVAILABLE
 from libs.common.health import Pulse
+from libs.common.tasks import end
 
 Work = Callable[[], Awaitable[bool]]
 """One round; true when there is more to do at once."""
@@ -40,9 +41,7 @@ class Loops:
         self._stopping.set()
         if self._tasks:
             _done, late = await asyncio.wait(self._tasks, timeout=seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*(end(task) for task in late))
 
     def _beat(self, name: str) -> Callable[[], None]:
         pulse = self._pulse

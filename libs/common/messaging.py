@@ -9,6 +9,7 @@ from libs.common.database import Channel, Database
 from libs.common.loops import Loops
 from libs.common.publisher import Publisher
 from libs.common.relay import Relay
+from libs.common.tasks import end
 from libs.common.wakeups import Wakeups
 
 LOOK_SECONDS = 1.0  # notifications are lost with a connection, so everybody also looks once a second
@@ -30,7 +31,5 @@ async def open_messaging(
         yield
     finally:
         if consuming is not None:
-            consuming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await consuming
+            await end(consuming)
         await publisher.close()

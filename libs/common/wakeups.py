@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 
 from libs.common.database import UNAVAILABLE, Channel, Connection
+from libs.common.tasks import end
 
 RECONNECT_SECONDS = 0.5  # plus as much jitter: a restarted database must not be met by everybody at once
 CHECK_SECONDS = 5.0  # how soon a silently dead connection is noticed
@@ -77,6 +78,4 @@ async def open_wakeups(dsn: str, service: str) -> AsyncIterator[Wakeups]:
     try:
         yield wakeups
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)

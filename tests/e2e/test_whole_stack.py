@@ -5,9 +5,11 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 
@@ -148,7 +150,6 @@ async def test_only_the_owner_sees_a_run(served: tuple[Stack, stacks.StandIn]) -
         assert (await stranger.post(f"/v1/runs/{run_id}/resume")).status_code == 403
         assert (await stranger.get(f"/v1/runs/{uuid4()}")).status_code == 404
         assert (await stranger.get("/v1/runs/7")).status_code == 400
-        await stacks.ready(owner, run_id)
     async with httpx.AsyncClient(base_url=stack.url, trust_env=False) as nobody:
         assert (await nobody.get(f"/v1/runs/{run_id}")).status_code == 401
 
@@ -187,36 +188,54 @@ def hostile() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize("name", ["big.mp3", "page.mp3", "redirect.mp3", "private"])
-async def test_a_hostile_file_is_refused_and_the_run_becomes_ready_all_the_same(hostile: str, name: str) -> None:
-    """The announced file is too big, no music, a redirect or at a private address: another attempt makes it."""
+HOSTILE = {
+    "big.mp3": "too_large",
+    "page.mp3": "not_audio",
+    "redirect.mp3": "url_refused",
+    "http://127.0.0.1:1/private.mp3": "url_refused",
+}
+
+
+async def test_hostile_files_are_refused_each_for_its_reason_and_the_run_becomes_ready_all_the_same(
+    hostile: str,
+) -> None:
+    """Too big, no music, a redirect, a private address: one for each of four segments, whose next attempts are good."""
     with stacks.stand_in(callbacks="none", speed=20) as provider:
-        origins = f"{provider.origin},{hostile}"
-        settings = dict(provider.settings) | {"PROVIDER_FILE_PRIVATE_ORIGINS": origins}
+        settings = dict(provider.settings) | {"PROVIDER_FILE_PRIVATE_ORIGINS": f"{provider.origin},{hostile}"}
         with stacks.stack(**settings) as stack:
-            await _announce_and_recover(stack, "http://127.0.0.1:1/a.mp3" if name == "private" else f"{hostile}/{name}")
+            async with stack.listener() as client, stack.database() as connection:
+                run_id = (await stacks.create(client, strategy="all"))["runId"]
+                for index, (name, reason) in enumerate(HOSTILE.items()):
+                    file = name if name.startswith("http") else f"{hostile}/{name}"
+                    segment_id = await _announce(client, connection, run_id, index, file)
+                    refused = partial(_failed_as, connection, segment_id, reason)
+                    await stacks.until(refused, 60, f"{name} refused")
+                await stacks.ready(client, run_id)
 
 
-async def _announce_and_recover(stack: Stack, file: str) -> None:
-    async with stack.listener() as client, stack.database() as connection:
-        run_id = (await stacks.create(client))["runId"]
-        find = "SELECT * FROM parcours_segments WHERE run_id = $1::uuid AND segment_index = 0"
+async def _announce(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, run_id: str, index: int, file: str
+) -> UUID:
+    """Say, with the segment's own token, that its file is finished and where."""
+    find = "SELECT id, callback_token FROM parcours_segments WHERE run_id = $1::uuid AND segment_index = $2"
 
-        async def asked() -> bool:
-            row = await connection.fetchrow(find, run_id)
-            return row is not None and row["callback_token"] is not None
+    async def asked() -> bool:
+        row = await connection.fetchrow(find, run_id, index)
+        return row is not None and row["callback_token"] is not None
 
-        await stacks.until(asked, 30, "the first segment at the provider")
-        row = await connection.fetchrow(find, run_id)
-        assert row is not None
-        body = {"stage": "complete", "downloadUrl": file, "duration": 130}
-        answer = await client.post(f"/callback?segment={row['id']}&token={row['callback_token']}", json=body)
-        assert answer.status_code == 200
-        await stacks.ready(client, run_id)
-        codes = await connection.fetch(
-            "SELECT error_code FROM segment_attempts WHERE segment_id = $1 AND error_code IS NOT NULL", row["id"]
-        )
-    assert {code["error_code"] for code in codes} & {"too_large", "not_audio", "url_refused"}, codes
+    await stacks.until(asked, 30, f"segment {index} at the provider")
+    row = await connection.fetchrow(find, run_id, index)
+    assert row is not None
+    body = {"stage": "complete", "downloadUrl": file, "duration": 130}
+    answer = await client.post(f"/callback?segment={row['id']}&token={row['callback_token']}", json=body)
+    assert answer.status_code == 200, answer.text
+    segment_id: UUID = row["id"]
+    return segment_id
+
+
+async def _failed_as(connection: asyncpg.Connection, segment_id: UUID, reason: str) -> bool:
+    codes = await connection.fetch("SELECT error_code FROM segment_attempts WHERE segment_id = $1", segment_id)
+    return reason in {row["error_code"] for row in codes}
 
 
 async def test_status_names_every_process_with_its_pid_and_state(served: tuple[Stack, stacks.StandIn]) -> None:
