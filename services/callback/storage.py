@@ -26,7 +26,8 @@ FROM segment_attempts a JOIN parcours_segments s ON s.id = a.segment_id JOIN par
 """
 _OF_SEGMENT: Final = _KNOWN + "WHERE a.segment_id = $1 ORDER BY a.attempt_no"
 _ONE: Final = _KNOWN + "WHERE a.id = $1"
-_ONE_LOCKED: Final = _ONE + " FOR UPDATE OF s, a"
+# NO KEY: rows that refer to these (an archive job being inserted) need not wait, which could end in a deadlock.
+_ONE_LOCKED: Final = _ONE + " FOR NO KEY UPDATE OF s, a"
 
 # Inbox and facts in one round trip. The left side of || gives way: a fact once stated stays.
 # A refusal is withdrawn: whoever carries the token was reached.

@@ -9,7 +9,7 @@ from libs.common.outbox import announce
 from services.archiver import storage
 from services.archiver.storage import Order
 
-_SHOWN: Final = "SELECT metadata ->> 'preview_path' FROM parcours_segments WHERE id = $1 FOR UPDATE"
+_SHOWN: Final = "SELECT metadata ->> 'preview_path' FROM parcours_segments WHERE id = $1 FOR NO KEY UPDATE"
 
 
 async def publish(connection: Connection, order: Order) -> bool:

@@ -14,7 +14,7 @@ SELECT t.id, t.segment_id, s.run_id, t.attempt_no, t.provider, t.account, t.slot
   t.gave_up_rank, t.outcome, t.error_code, t.alive, t.bridge, t.facts
 FROM segment_attempts t JOIN parcours_segments s ON s.id = t.segment_id WHERE t.id = $1
 """
-_LOCK: Final = "SELECT id FROM segment_attempts WHERE id = $1 FOR UPDATE"
+_LOCK: Final = "SELECT id FROM segment_attempts WHERE id = $1 FOR NO KEY UPDATE"
 # Step 4 of §4.2: a callback may have come first; then the same values are written again.
 _ACCEPT: Final = """
 UPDATE segment_attempts SET provider_task_id = coalesce(provider_task_id, $2), rank = greatest(rank, 2),

@@ -22,7 +22,7 @@ WHERE s.requested_at IS NOT NULL AND s.status IN ('queued', 'generating', 'first
     AND greatest(a.dispatched_at, a.news_at, a.finished_at) >= clock_timestamp() - $1::interval)))
 """
 _ABANDONED_SOME: Final = _ABANDONED + "ORDER BY s.due_at LIMIT 50"
-_ABANDONED_LOCKED: Final = _ABANDONED + "FOR UPDATE OF s"
+_ABANDONED_LOCKED: Final = _ABANDONED + "FOR NO KEY UPDATE OF s"
 
 # A run that nothing happened to for $1 though its rows call for a step: the decision of domain/steps.py, as a filter.
 _WAITING: Final = """
@@ -111,8 +111,8 @@ async def waiting_runs(connection: Connection, unchanged: timedelta) -> list[UUI
 
 async def try_lock_run(connection: Connection, run_id: UUID) -> bool:
     """Lock the run unless somebody works at it right now."""
-    row = await connection.fetchval("SELECT true FROM parcours_runs WHERE id = $1 FOR UPDATE SKIP LOCKED", run_id)
-    return row is True
+    query = "SELECT true FROM parcours_runs WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED"
+    return await connection.fetchval(query, run_id) is True
 
 
 async def gauges(connection: Connection, stuck_after: timedelta, silent_after: timedelta) -> list[Gauges]:
