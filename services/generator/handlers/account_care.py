@@ -1,6 +1,7 @@
 """Closes and opens accounts: what a verdict, the breaker, a balance and a clean minute do to them."""
 
 import time
+from collections.abc import Mapping
 from uuid import UUID
 
 import structlog
@@ -84,11 +85,15 @@ async def ask_balance(resources: Resources, account: str) -> float | None:
     return balance
 
 
-async def note_balance(resources: Resources, attempt_id: UUID, account: str, name: str) -> None:
-    """Keep the balance beside an attempt that may have been paid twice: the evidence for whoever asks later."""
+async def note_balance(resources: Resources, account: str, notes: Mapping[UUID, str]) -> None:
+    """Keep the balance beside attempts that may have been paid twice: the evidence for whoever asks later.
+
+    `notes`: under which name in whose facts. One question for all of them: an endpoint that hangs is waited for once.
+    """
     balance = await ask_balance(resources, account)
     async with resources.database.connection() as connection:
-        await attempts.note_fact(connection, attempt_id, name, balance)
+        for attempt_id, name in notes.items():
+            await attempts.note_fact(connection, attempt_id, name, balance)
 
 
 async def lacks_credits(resources: Resources, account: str) -> bool:

@@ -108,7 +108,7 @@ async def _ambiguous(resources: Resources, claim: Claim, answer: Refused, second
     _count(claim, seconds, _OUTCOMES[Verdict.AMBIGUOUS])
     _alert(claim, answer.judgement)
     if marked and claim.provider.paid:
-        await account_care.note_balance(resources, claim.attempt_id, claim.account, "credits_when_ambiguous")
+        await account_care.note_balance(resources, claim.account, {claim.attempt_id: "credits_when_ambiguous"})
     await account_care.check_breaker(resources, claim.account)
 
 

@@ -1,5 +1,7 @@
 """The sweep over attempts whose reply nobody read: marked, left to be adopted, then asked again exactly once."""
 
+import asyncio
+from collections import defaultdict
 from uuid import UUID
 
 import structlog
@@ -18,8 +20,9 @@ _log = structlog.get_logger()
 
 
 async def sweep_unanswered(resources: Resources) -> bool:
-    """One round: what a crash or a lost reply left at rank 1."""
+    """One round: what a crash or a lost reply left at rank 1. Balances are asked last: nobody waits for evidence."""
     clock = resources.clock
+    evidence: dict[str, dict[UUID, str]] = defaultdict(dict)
     for provider in resources.roster.known.values():
         # What costs nothing need not wait for its adoption.
         adopt = max(clock.adopt, clock.ambiguous_after) if provider.paid else clock.ambiguous_after
@@ -27,28 +30,32 @@ async def sweep_unanswered(resources: Resources) -> bool:
             rows = await attempts.unanswered(connection, provider.name, clock.ambiguous_after, adopt)
         for row in rows:
             if row["is_unadopted"]:
-                await _ask_again(resources, provider, row["id"])
+                account, name = await _ask_again(resources, provider, row["id"]), "credits_when_resent"
             else:
-                await _mark(resources, provider, row["id"])
+                account, name = await _mark(resources, provider, row["id"]), "credits_when_ambiguous"
+            if account is not None:
+                evidence[account][row["id"]] = name
+    await asyncio.gather(*(note_balance(resources, account, notes) for account, notes in evidence.items()))
     return False
 
 
-async def _mark(resources: Resources, provider: Provider, attempt_id: UUID) -> None:
+async def _mark(resources: Resources, provider: Provider, attempt_id: UUID) -> str | None:
+    """Call the attempt ambiguous; the account whose balance is evidence, if it may have been charged."""
     async with resources.database.transaction() as connection:
         attempt = await attempts.get(connection, attempt_id)
         marked = await attempts.mark_ambiguous(connection, attempt_id, "no_reply")
-    if marked and attempt is not None and provider.paid:
-        await note_balance(resources, attempt_id, attempt.account, "credits_when_ambiguous")
+    return attempt.account if marked and attempt is not None and provider.paid else None
 
 
-async def _ask_again(resources: Resources, provider: Provider, attempt_id: UUID) -> None:
+async def _ask_again(resources: Resources, provider: Provider, attempt_id: UUID) -> str | None:
+    """Give the attempt up and take the next step; the account that may be charged twice for it, if one may."""
     async with resources.database.transaction(Channel.QUEUE, Channel.OUTBOX) as connection:
         attempt = await attempts.get(connection, attempt_id)
         if attempt is None or not await segments.lock(connection, attempt.run_id, attempt.segment_id):
-            return
+            return None
         attempt = await attempts.get(connection, attempt_id, lock=True)
         if attempt is None or attempt.rank != 1 or not await attempts.give_up(connection, attempt_id, "no_reply"):
-            return
+            return None
         resent = await attempts.resent_before(connection, attempt)
         step = await decide(
             connection,
@@ -57,7 +64,8 @@ async def _ask_again(resources: Resources, provider: Provider, attempt_id: UUID)
             lambda now: after_ambiguity(now, provider, resources.clock, resent_before=resent),
             "no_reply",
         )
-    if provider.paid and isinstance(step, Ask) and resources.roster.provider(step.provider).paid:
-        _log.error("possible_double_charge", provider=provider.name, attempt=attempt.attempt_no)
-        metrics.count(Metric.POSSIBLE_DOUBLE_CHARGE, provider=provider.name)
-        await note_balance(resources, attempt_id, attempt.account, "credits_when_resent")
+    if not (provider.paid and isinstance(step, Ask) and resources.roster.provider(step.provider).paid):
+        return None
+    _log.error("possible_double_charge", provider=provider.name, attempt=attempt.attempt_no)
+    metrics.count(Metric.POSSIBLE_DOUBLE_CHARGE, provider=provider.name)
+    return attempt.account

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from libs.common import metrics
 from libs.common.database import Database
+from services.generator.handlers.unanswered import sweep_unanswered
 from tests.integration.generator.rig import (
     Provider,
     accept,
@@ -17,6 +18,7 @@ from tests.integration.generator.rig import (
     fetch,
     lose_reply,
     open_generator,
+    open_resources,
     request,
     settings,
     until,
@@ -24,6 +26,7 @@ from tests.integration.generator.rig import (
 )
 
 FAR = 3600.0  # seconds; nobody needs it soon, so that nothing is bridged
+LOST = 8  # replies; at 10 s for a balance that hangs their round would outlast the minute of `/livez`
 
 
 def doubled() -> float:
@@ -218,3 +221,23 @@ async def test_a_task_id_is_not_forgotten_when_the_database_breaks_before_it_is_
         await until(lambda: _rank(pool, 2))
         [attempt] = await attempts(pool)
     assert (attempt["ambiguous_at"], len(suno.heard)) == (None, 1)
+
+
+async def test_a_round_asks_for_an_accounts_balance_once_however_many_replies_were_lost(
+    database: str, pool: Database, suno: Provider
+) -> None:
+    async with open_resources(settings(database, suno)) as resources:
+        _run_id, segments = await add_run(pool, segments=LOST, due_in=(FAR,))
+        await fetch(
+            pool,
+            "INSERT INTO segment_attempts (segment_id, user_id, attempt_no, provider, account, slot_no, token_sha256,"
+            " rank, dispatched_at) SELECT id, gen_random_uuid(), 1, 'suno', 'suno-1', 1, '', 1, now() - interval '1 h'"
+            " FROM unnest($1::uuid[]) id",
+            segments,
+        )
+        await fetch(pool, "UPDATE parcours_segments SET requested_at = now() - interval '2 h'")
+        await sweep_unanswered(resources)
+        rows = await attempts(pool)
+    assert [row["facts"].get("credits_when_resent") for row in rows] == [500] * LOST
+    assert await value(pool, "SELECT count(*) FROM generation_queue") == LOST
+    assert suno.credit_asked == 1, "each lost reply waited for a question of its own"
