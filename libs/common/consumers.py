@@ -14,7 +14,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from pydantic import ValidationError
 
-from libs.common.database import Channel, Connection, Database, is_away
+from libs.common.database import UNAVAILABLE, Channel, Connection, Database
 from libs.common.deliveries import (
     BACKOFF_SECONDS,
     MAX_DELIVERIES,
@@ -100,16 +100,16 @@ class Consumers:
                 await self._effect(delivery)
         except SlowDown:
             raise
+        except UNAVAILABLE as error:
+            if deadline.expired():
+                await self._later(delivery, "deadline", None)
+                return
+            raise SlowDown(type(error).__name__, seconds=SLOW_DOWN_SECONDS) from error
         except Reject as error:
             await self._end(delivery, error.reason)
         except Retry as error:
             await self._later(delivery, error.reason, error.after_seconds)
-        except Exception as error:  # whatever a handler raises must end in a row, not in a lost message
-            if deadline.expired():
-                await self._later(delivery, "deadline", None)
-                return
-            if is_away(error):
-                raise SlowDown(type(error).__name__, seconds=SLOW_DOWN_SECONDS) from error
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises must end in a row, not in a lost message
             _log.warning("handler_failed", topic=delivery.topic, error_class=type(error).__name__, exc_info=True)
             await self._later(delivery, type(error).__name__, None)
 

@@ -118,11 +118,6 @@ async def use_json(connection: Connection) -> None:
     )
 
 
-def is_away(error: BaseException) -> bool:
-    """Whether this means that the database is away; a value its driver refuses is an InterfaceError too, but ours."""
-    return isinstance(error, UNAVAILABLE) and not isinstance(error, ValueError)
-
-
 def rows_to_dicts(rows: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
     """Plain dictionaries, for answers that are serialised."""
     return [dict(row) for row in rows]

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from libs.common import logs
-from libs.common.database import UNAVAILABLE, is_away
+from libs.common.database import UNAVAILABLE
 from libs.common.errors import Problem
 from libs.common.log_events import LogEvent
 
@@ -102,8 +102,8 @@ def _on_http_error(_request: Request, error: Exception) -> Response:
 
 
 def _on_passing(_request: Request, error: Exception) -> Response:
-    if not is_away(error) and not isinstance(error, asyncpg.TransactionRollbackError):
-        raise error  # our own fault: 500
+    if isinstance(error, ValueError):  # asyncpg.DataError is an InterfaceError too, but our own fault: 500
+        raise error
     _log.warning(LogEvent.DEPENDENCY_UNAVAILABLE, error=logs.describe_error(error))
     return response(from_status(503, {"retry-after": str(_RETRY_AFTER_S)}))
 

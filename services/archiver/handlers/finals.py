@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from libs.common import metrics
-from libs.common.database import Channel, Connection, is_away
+from libs.common.database import UNAVAILABLE, Channel, Connection
 from libs.common.events import SegmentComplete, SegmentFailed
 from libs.common.lifecycle import SegmentMove, lock_run, move_segment
 from libs.common.metrics import Metric
@@ -66,8 +66,10 @@ async def archive_final(job: Job, *, tools: Tools) -> None:
         if job.age_seconds <= KEPT_SECONDS.get(order.provider, KEPT_LONGEST_SECONDS) * tools.time_scale:
             raise
         await _give_up(job, order, GiveUp(Code.FILE_GONE, pause.reason), tools)
+    except (ObjectError, *UNAVAILABLE):
+        raise  # the store or the database is away, which is not the file's fault
     except Exception as error:
-        if isinstance(error, ObjectError) or is_away(error) or job.tries < MISTAKE_TRIES:
+        if job.tries < MISTAKE_TRIES:
             raise
         await _give_up(job, order, GiveUp(Code.ARCHIVE_ERROR, type(error).__name__), tools)
 

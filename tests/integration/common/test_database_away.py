@@ -88,27 +88,6 @@ async def test_a_message_whose_failure_cannot_be_written_down_is_not_passed_by(
     assert len(calls) == 2
 
 
-async def test_a_value_that_the_driver_refuses_is_a_mistake_and_no_outage(
-    opened: Database, run_id: UUID, kafka_bootstrap: str, topics: str
-) -> None:
-    done = asyncio.Event()
-    calls: list[int] = []
-
-    async def handle(connection: Connection, _event: RunCreated) -> None:
-        calls.append(1)
-        if len(calls) == 1:
-            await connection.execute("SELECT $1::int", 2**40)
-        done.set()
-
-    async with _consuming(opened, kafka_bootstrap, topics, handle):
-        await _send(kafka_bootstrap, topics, run_id, "7f6f1e0a-3c55-4a9a-9a32-0b7a6c6b1d03")
-        await _send(kafka_bootstrap, topics, run_id, "7f6f1e0a-3c55-4a9a-9a32-0b7a6c6b1d04")
-        await asyncio.wait_for(done.wait(), WAIT_SECONDS)
-        async with opened.connection() as connection:
-            kept = await connection.fetchval("SELECT event_id FROM consumer_retries")
-    assert kept == "7f6f1e0a-3c55-4a9a-9a32-0b7a6c6b1d03"
-
-
 async def test_a_header_that_postgresql_cannot_keep_ends_in_the_dead_letters(
     opened: Database, run_id: UUID, kafka_bootstrap: str, topics: str
 ) -> None:
