@@ -27,6 +27,7 @@ from stack.errors import StackError
 from stack.folder import DataFolder, default_folder
 
 TOKEN_SECONDS = 3600
+PIPE_COLUMNS = 200
 
 dlq = typer.Typer(help="Messages that were given up after their deliveries.", no_args_is_help=True)
 topics_app = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
@@ -47,7 +48,7 @@ def show_status(folder: DataFolder, *, as_json: bool) -> int:
     elif not processes:
         typer.echo(f"no stack has run on {folder.path}; start one with `parcours up --data {folder.path}`")
     else:
-        Console().print(_status_table(processes))
+        _print(_status_table(processes))
     return 0 if alive and processes and all(process["state"] == "ready" for process in processes) else 1
 
 
@@ -83,9 +84,10 @@ def jwt_secret(folder: DataFolder) -> str:
 
 async def show_runs(folder: DataFolder) -> int:
     """The newest 30 runs: ids, states and times alone."""
-    table = Table(
-        "run", "preset", "status", "segments", "first sound", "ready", "created", box=None, header_style="bold"
-    )
+    table = Table(box=None, header_style="bold")
+    table.add_column("run", no_wrap=True, min_width=36)  # an id is of use only when it is whole
+    for heading in ("preset", "status", "segments", "first sound", "ready", "created"):
+        table.add_column(heading)
     async with _database(folder) as database, database.connection() as connection:
         for row in await connection.fetch(_RUNS):
             table.add_row(
@@ -97,7 +99,7 @@ async def show_runs(folder: DataFolder) -> int:
                 _seconds(row["ready_seconds"]),
                 row["created_at"].astimezone().strftime("%Y-%m-%d %H:%M:%S"),
             )
-    Console().print(table)
+    _print(table)
     return 0
 
 
@@ -166,7 +168,7 @@ async def _list_dead_letters(folder: DataFolder, group: str | None) -> None:
             place = (row["group_id"], row["topic"], str(row["kafka_partition"]), str(row["kafka_offset"]))
             since = row["first_failed_at"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
             table.add_row(str(row["id"]), *place, str(row["deliveries"]), row["reason"], since)
-    Console().print(table)
+    _print(table)
 
 
 @dlq.command("replay")
@@ -224,6 +226,12 @@ def _running(folder: DataFolder) -> dict[str, Any]:
 
 def _database(folder: DataFolder) -> contextlib.AbstractAsyncContextManager[Database]:
     return open_database(_dsn(folder), "parcours", min_size=1, max_size=2)
+
+
+def _print(table: Table) -> None:
+    """Print it; what is no terminal (a pipe, a file) has no width, and gets every id whole."""
+    console = Console()
+    (console if console.is_terminal else Console(width=PIPE_COLUMNS)).print(table)
 
 
 def _seconds(value: float | None) -> str:

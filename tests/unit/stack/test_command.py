@@ -11,8 +11,9 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from rich.table import Table
 
-from stack import cli
+from stack import cli, operator_commands
 from stack.folder import ChildRecord, DataFolder, started_at
 
 PARCOURS = Path(sys.executable).with_name("parcours")
@@ -170,3 +171,12 @@ def test_the_doctor_says_what_is_missing(parcours: Command, tmp_path: Path, monk
     assert status == 1
     assert re.search(r"^missing +Kafka: .*make setup", said, re.MULTILINE), said
     assert re.search(r"^missing +ffmpeg", said, re.MULTILINE), said
+
+
+def test_a_piped_table_holds_every_id_whole(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    run_id = str(uuid4())
+    table = Table("run", "preset", "status")
+    table.add_row(run_id, "panique-anxiete", "ready")
+    operator_commands._print(table)
+    assert run_id in capfd.readouterr().out
