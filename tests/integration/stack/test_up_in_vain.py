@@ -75,3 +75,12 @@ def test_a_signal_while_it_starts_leaves_nothing(folder: DataFolder, begun: str,
     said, errors = process.communicate(timeout=35)
     assert (process.returncode, said) == (0, ""), errors
     assert [left.name() for left in folder._marked()] == []
+
+
+def test_a_demo_whose_run_is_refused_ends_with_1_and_leaves_nothing(folder: DataFolder) -> None:
+    command = [str(PARCOURS), "demo", "--once", "--port", str(free_port()), "--data", str(folder.path)]
+    done = subprocess.run([*command, "--preset", "unknown"], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.startswith("parcours: the run was refused: 422 "), done.stderr
+    assert "Traceback" not in done.stderr
+    assert [left.name() for left in folder._marked()] == []
