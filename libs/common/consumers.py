@@ -75,10 +75,10 @@ class Consumers:
                 await broker.start()
                 self.started = True
                 await asyncio.Event().wait()
-            except (KafkaError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is: that a service hears no more would not show
                 _log.warning("broker_unreachable", error_class=type(error).__name__)
             finally:
-                with contextlib.suppress(KafkaError, TimeoutError, OSError):
+                with contextlib.suppress(Exception):
                     await asyncio.wait_for(broker.stop(), HANDLER_SECONDS + 5)
             await asyncio.sleep(RECONNECT_SECONDS)
 

@@ -102,8 +102,6 @@ def _on_http_error(_request: Request, error: Exception) -> Response:
 
 
 def _on_passing(_request: Request, error: Exception) -> Response:
-    if isinstance(error, ValueError):  # asyncpg.DataError is an InterfaceError too, but our own fault: 500
-        raise error
     _log.warning(LogEvent.DEPENDENCY_UNAVAILABLE, error=logs.describe_error(error))
     return response(from_status(503, {"retry-after": str(_RETRY_AFTER_S)}))
 

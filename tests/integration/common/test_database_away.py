@@ -1,4 +1,4 @@
-"""While the database refuses, stops or cannot be written, nothing is passed by and nobody stops listening."""
+"""While database or client refuse, stop or cannot be written to, nothing is passed by and nobody stops listening."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
+from faststream.kafka import KafkaBroker
 
 from libs.common import wakeups as module
 from libs.common.consumers import Consumers, Handler
@@ -86,6 +87,28 @@ async def test_a_message_whose_failure_cannot_be_written_down_is_not_passed_by(
         await _send(kafka_bootstrap, topics, run_id, "7f6f1e0a-3c55-4a9a-9a32-0b7a6c6b1d01")
         await asyncio.wait_for(done.wait(), WAIT_SECONDS)
     assert len(calls) == 2
+
+
+async def test_consumers_whose_client_breaks_at_the_start_try_again(
+    opened: Database, run_id: UUID, kafka_bootstrap: str, topics: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = asyncio.Event()
+    starts: list[int] = []
+    start = KafkaBroker.start
+
+    async def stumble(broker: KafkaBroker) -> None:
+        starts.append(1)
+        if len(starts) == 1:
+            raise RuntimeError("a mistake of the client's")
+        await start(broker)
+
+    async def handle(_connection: Connection, _event: RunCreated) -> None:
+        done.set()
+
+    monkeypatch.setattr(KafkaBroker, "start", stumble)
+    await _send(kafka_bootstrap, topics, run_id, "7f6f1e0a-3c55-4a9a-9a32-0b7a6c6b1d05")
+    async with _consuming(opened, kafka_bootstrap, topics, handle):
+        await asyncio.wait_for(done.wait(), WAIT_SECONDS)
 
 
 async def test_a_header_that_postgresql_cannot_keep_ends_in_the_dead_letters(
