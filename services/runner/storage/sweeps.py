@@ -66,6 +66,7 @@ _PRUNES: Final = (
     ("outbox", "created_at", "7 days", "AND published_at IS NOT NULL"),  # the memory of SSE; unpublished rows stay
     ("idempotency_keys", "created_at", "24 hours", ""),
     ("webhook_inbox", "received_at", "30 days", ""),
+    ("provider_calls", "called_at", "30 days", ""),
     ("consumer_inbox", "received_at", "8 days", ""),  # a day longer than the topics
 )
 

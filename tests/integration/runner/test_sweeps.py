@@ -157,7 +157,9 @@ async def test_old_rows_are_pruned_and_unpublished_news_is_kept(pool: Database, 
                   SELECT 'run.created', $2::uuid, '{}'::jsonb, t, done FROM at, (VALUES (now()), (NULL)) p(done)),
             k AS (INSERT INTO idempotency_keys SELECT gen_random_uuid(), 'k', '', $2::uuid, t FROM at),
             w AS (INSERT INTO webhook_inbox (attempt_id, dialect, stage, verdict, payload, received_at)
-                  SELECT $3::uuid, 'suno', 'text', 'accepted', '', t FROM at)
+                  SELECT $3::uuid, 'suno', 'text', 'accepted', '', t FROM at),
+            c AS (INSERT INTO provider_calls (provider, account, operation, called_at, outcome)
+                  SELECT 'suno', 'suno-1', 'generate', t, 'ok' FROM at)
             INSERT INTO consumer_inbox SELECT 'g', gen_random_uuid(), t FROM at""",
             days,
             run_id,
@@ -166,9 +168,15 @@ async def test_old_rows_are_pruned_and_unpublished_news_is_kept(pool: Database, 
     assert not await prune(pool)
     counts = {
         table: await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - names of this test
-        for table in ("outbox", "idempotency_keys", "webhook_inbox", "consumer_inbox")
+        for table in ("outbox", "idempotency_keys", "webhook_inbox", "provider_calls", "consumer_inbox")
     }
-    assert counts == {"outbox": 4, "idempotency_keys": 0, "webhook_inbox": 2, "consumer_inbox": 1}
+    assert counts == {
+        "outbox": 4,
+        "idempotency_keys": 0,
+        "webhook_inbox": 2,
+        "provider_calls": 2,
+        "consumer_inbox": 1,
+    }
 
 
 async def test_the_gauges_are_read_from_the_rows(
