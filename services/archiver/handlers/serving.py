@@ -64,7 +64,11 @@ class Previews:
         task = asyncio.create_task(self._follow(order, began), name="preview-for-readers")
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
-        return await began
+        either: set[asyncio.Future[GrowingCopy] | asyncio.Future[None]] = {task, began}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not began.done():  # a full disk; nobody would ever say that it began
+            raise MayPass("no room for a copy") from (None if task.cancelled() else task.exception())
+        return began.result()
 
     async def _follow(self, order: Order, began: "asyncio.Future[GrowingCopy]") -> None:
         with self._tools.room() as folder:

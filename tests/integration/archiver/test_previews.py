@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from libs.common import problems
+from services.archiver.domain.failures import MayPass
 from services.archiver.handlers.growing import GrowingCopies
 from services.archiver.handlers.serving import Previews
 from services.archiver.handlers.tools import Tools
@@ -212,3 +214,15 @@ async def test_an_archiver_that_does_not_hold_the_copy_opens_the_stream_itself(
     assert [one.content for one in await asyncio.gather(*both)] == [sounds.stream] * 2
     web.give("/p", b"", status=404)
     assert (await inside.get(f"/internal/previews/{segment.segment_id}")).status_code == 404
+
+
+async def test_a_reader_is_told_to_come_again_when_there_is_no_room_for_a_copy(
+    tools: Tools, copies: GrowingCopies, world: World, web: Web, sounds: Sounds
+) -> None:
+    segment = await world.segment()
+    await world.first(segment, web.give("/p", sounds.stream))
+    await world.connection.execute("UPDATE parcours_segments SET metadata = $1", {"preview_path": path_of(segment)})
+    full = Previews(replace(tools, spool=tools.spool / "missing"), copies)
+    with pytest.raises(MayPass, match="no room"):
+        await asyncio.wait_for(full.find(segment.segment_id), 10)
+    await full.close()
