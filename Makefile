@@ -79,12 +79,13 @@ lint: setup-test
 format: setup-test
 	@$(VENV)/bin/ruff check --fix --quiet . ; $(VENV)/bin/ruff format .
 
-## contracts: write what is generated from the code: schemas of the topics, schema.sql, the states' picture
+## contracts: write what is generated from the code: schemas of topics and edge, schema.sql, states
 .PHONY: contracts
 contracts: setup
 	@$(PY) -m libs.common.contracts
 	@$(PY) -m stack.schema_file
 	@$(PY) -m libs.common.state_diagram
+	@$(PY) -m stack.openapi_file
 
 ## locks: compile all lock files anew from their .in files; newer versions by ARGS=--upgrade
 .PHONY: locks

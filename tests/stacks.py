@@ -276,3 +276,16 @@ async def holds(stack: Stack) -> dict[str, int]:
     judged = {name: found[name] for name in found if name != "further_attempts"}
     assert judged == dict.fromkeys(judged, 0)
     return found
+
+
+async def every_call_is_an_attempt(stack: Stack, provider: StandIn) -> None:
+    """What the provider accepted (and would have charged) is exactly what our attempts record, once each."""
+
+    async def look() -> bool:
+        async with stack.database() as connection:
+            rows = await connection.fetch("SELECT provider_task_id FROM segment_attempts WHERE provider = 'suno'")
+        recorded = [row["provider_task_id"] for row in rows if row["provider_task_id"] is not None]
+        accepted = [task["taskId"] for task in provider.ledger()["accepted"]]
+        return sorted(recorded) == sorted(accepted)
+
+    await until(look, 30, "the ledger in agreement with the attempts")
