@@ -218,6 +218,11 @@ async def mark_stored(connection: Connection, attempt_id: UUID, sha256: bytes, m
     await connection.execute(_STORED, attempt_id, sha256, dict(measures))
 
 
+async def lock_segment(connection: Connection, segment_id: UUID) -> None:
+    """Lock a segment before its attempts are written: others take the two in this order without the run's lock."""
+    await connection.execute("SELECT FROM parcours_segments WHERE id = $1 FOR NO KEY UPDATE", segment_id)
+
+
 async def give_up_attempt(connection: Connection, attempt_id: UUID, code: str) -> int | None:
     """Stop waiting for this attempt's file; its number, or `None` when it was not waited for any more."""
     number = await connection.fetchval(_GIVE_UP, attempt_id, code)

@@ -158,6 +158,7 @@ async def _complete(job: Job, order: Order, stored: Stored, tools: Tools) -> Non
 async def _give_up(job: Job, order: Order, failure: GiveUp, tools: Tools) -> None:
     async with tools.database.transaction(Channel.OUTBOX, Channel.ARCHIVE) as connection:
         await lock_run(connection, order.run_id)
+        await storage.lock_segment(connection, order.segment_id)
         number = await storage.give_up_attempt(connection, order.attempt_id, failure.code)
         if number is not None:
             await announce(

@@ -195,3 +195,28 @@ async def test_a_refused_take_takes_its_preview_back_and_another_is_looked_for(
     news = await world.news()
     assert [(topic, payload.get("preview_path")) for topic, payload in news] == [(FAILED, None), (PREVIEWED, None)]
     assert [(job["attempt_id"], job["kind"]) for job in await world.jobs()] == [(other, "preview")]
+
+
+async def test_giving_up_waits_for_whoever_holds_the_segment_before_it_touches_the_attempt(
+    tools: Tools, world: World, web: Web
+) -> None:
+    segment = await world.segment()
+    attempt_id = await world.delivered(segment, web.give("/a.mp3", HTML))
+    await world.connection.execute(
+        "UPDATE parcours_segments SET metadata = $1", {"preview_path": f"previews/{segment.segment_id}-1.mp3"}
+    )
+    async with world.connection.transaction():  # the generator writes a late reply: segment, then attempt
+        await world.connection.execute(
+            "SELECT FROM parcours_segments WHERE id = $1 FOR NO KEY UPDATE", segment.segment_id
+        )
+        carrying = asyncio.create_task(carry(tools))
+        await _until_somebody_waits(world)
+        await world.connection.execute("UPDATE segment_attempts SET cost = 1 WHERE id = $1", attempt_id)
+    await asyncio.wait_for(carrying, 20)
+    assert await world.topics() == [FAILED, PREVIEWED]
+
+
+async def _until_somebody_waits(world: World) -> None:
+    async with asyncio.timeout(20):
+        while not await world.connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            await asyncio.sleep(0.02)
