@@ -57,7 +57,6 @@ class Consumers:
     wakes: tuple[Channel, ...] = (Channel.OUTBOX,)
     time_scale: float = 1.0
     handlers: dict[Topic, Handler] = field(default_factory=dict)
-    started: bool = False
 
     @property
     def group_id(self) -> str:
@@ -73,7 +72,6 @@ class Consumers:
             broker = self._broker()
             try:
                 await broker.start()
-                self.started = True
                 await asyncio.Event().wait()
             except Exception as error:  # noqa: BLE001 - whatever it is: that a service hears no more would not show
                 _log.warning("broker_unreachable", error_class=type(error).__name__)
