@@ -10,6 +10,8 @@ import structlog
 from libs.common.errors import Problem
 
 CONNECT_SECONDS = 2.0
+ASKED_AT_ONCE = 200
+STREAMS_AT_ONCE = 1000  # each lasts as long as its preview grows, minutes; they must not use up what requests need
 RETRY_AFTER_SECONDS = 5  # a service that is restarted is back in that time
 # What a service may need of the caller's request. Cookies, Host and forwarded addresses are no business of theirs.
 _FORWARDED = ("authorization", "idempotency-key", "content-type", "traceparent", "accept-language")
@@ -20,8 +22,9 @@ _SECRET_HEADER = "x-internal-secret"  # noqa: S105 - the name of the header
 class Peers:
     """HTTP to the services behind the edge."""
 
-    def __init__(self, client: httpx.AsyncClient, internal_secret: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, streams: httpx.AsyncClient, internal_secret: str) -> None:
         self._client = client
+        self._streams = streams
         self._secret = internal_secret
 
     async def ask(
@@ -50,11 +53,11 @@ class Peers:
     @asynccontextmanager
     async def growing_preview(self, archiver_url: str, segment_id: UUID) -> AsyncIterator[httpx.Response | None]:
         """Open the archiver's copy of a preview that is still being made; `None` when it has none."""
-        request = self._client.build_request(
+        request = self._streams.build_request(
             "GET", f"{archiver_url}/internal/previews/{segment_id}", headers={_SECRET_HEADER: self._secret}
         )
         try:
-            response = await self._client.send(request, stream=True)
+            response = await self._streams.send(request, stream=True)
         except httpx.HTTPError:
             raise unavailable() from None
         try:
@@ -69,9 +72,13 @@ class Peers:
 async def open_peers(internal_secret: str, timeout_seconds: float) -> AsyncIterator[Peers]:
     """Open the connections; addresses come from configuration alone, never through a proxy of the environment."""
     timeout = httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS)
-    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=30)
-    async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False) as client:
-        yield Peers(client, internal_secret)
+    short = httpx.Limits(max_connections=ASKED_AT_ONCE, max_keepalive_connections=50, keepalive_expiry=30)
+    long = httpx.Limits(max_connections=STREAMS_AT_ONCE, max_keepalive_connections=0)
+    async with (
+        httpx.AsyncClient(timeout=timeout, limits=short, trust_env=False) as client,
+        httpx.AsyncClient(timeout=timeout, limits=long, trust_env=False) as streams,
+    ):
+        yield Peers(client, streams, internal_secret)
 
 
 def unavailable() -> Problem:
