@@ -33,6 +33,7 @@ from libs.common.settings import ObjectSettings
 
 SINGLE_PUT_LIMIT = 16 * 1024 * 1024  # bytes; above it multipart (performance-and-reliability.md §6)
 PART = 8 * 1024 * 1024  # bytes; S3's least is 5 MiB
+CONNECTIONS = 1000  # a reader holds one for as long as it listens; what is out of them waits, `/health` too
 _CONFLICT_TRIES = 3  # 409 means that another conditional put is in flight: asking again tells who won
 
 _EXISTS = frozenset({"PreconditionFailed", "412"})
@@ -59,7 +60,7 @@ class S3Objects:
             connect_timeout=2,  # s
             read_timeout=20,  # s; the archiver's lease is longer
             retries={"mode": "standard", "max_attempts": 2},  # the caller backs off for longer
-            max_pool_connections=32,
+            max_pool_connections=CONNECTIONS,
             request_checksum_calculation="when_required",  # we send SHA-256; CRC32 trailers break older servers
             response_checksum_validation="when_required",
         )
