@@ -183,6 +183,7 @@ def stand_in(callbacks: str = "all", speed: float = 20.0, audio: Path | None = N
             "SUNO_MODEL": "V5_5",
             # Alone: with clocks at ×1/20 a busy machine is "late" at once, and composer would render beside every call.
             "PROVIDERS": "suno",
+            "COMPOSER_WORKERS": "1",  # idle; its warm-up is the dearest part of a start
             "PROVIDER_FILE_PRIVATE_ORIGINS": origin,
             "TIME_SCALE": str(1 / speed),
         }
