@@ -200,15 +200,21 @@ async def test_hostile_files_are_refused_each_for_its_reason_and_the_run_becomes
     hostile: str,
 ) -> None:
     """Too big, no music, a redirect, a private address: one for each of four segments, whose next attempts are good."""
-    with stacks.stand_in(callbacks="none", speed=20) as provider:
-        settings = dict(provider.settings) | {"PROVIDER_FILE_PRIVATE_ORIGINS": f"{provider.origin},{hostile}"}
+    with stacks.stand_in(speed=5) as provider:
+        settings = dict(provider.settings) | {
+            "PROVIDER_FILE_PRIVATE_ORIGINS": f"{provider.origin},{hostile}",
+            "PROVIDERS": "suno,composer",  # what cannot be mended by asking again goes to the next provider
+            "TIME_SCALE": "0.3",  # slow enough for the composer, which renders in real time
+        }
         with stacks.stack(**settings) as stack:
             async with stack.listener() as client, stack.database() as connection:
                 run_id = (await stacks.create(client, strategy="all"))["runId"]
-                for index, (name, reason) in enumerate(HOSTILE.items()):
+                announced = {}
+                for index, name in enumerate(HOSTILE):
                     file = name if name.startswith("http") else f"{hostile}/{name}"
-                    segment_id = await _announce(client, connection, run_id, index, file)
-                    refused = partial(_failed_as, connection, segment_id, reason)
+                    announced[name] = await _announce(client, connection, run_id, index, file)
+                for name, segment_id in announced.items():
+                    refused = partial(_failed_as, connection, segment_id, HOSTILE[name])
                     await stacks.until(refused, 60, f"{name} refused")
                 await stacks.ready(client, run_id)
 

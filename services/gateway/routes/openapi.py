@@ -17,8 +17,6 @@ _DESCRIPTION = (
     "`code`; every id is checked against its owner before its state."
 )
 
-router = APIRouter(include_in_schema=False)
-
 
 def document(app: FastAPI) -> dict[str, Any]:
     """Build the document of this application's routes."""
@@ -37,6 +35,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 def install(app: FastAPI) -> None:
     """Serve the document, built once."""
     body = orjson.dumps(document(app), option=orjson.OPT_INDENT_2)
+    router = APIRouter(include_in_schema=False)  # of this application alone: two in one process have two documents
 
     @router.get("/openapi.json")
     async def openapi() -> Response:

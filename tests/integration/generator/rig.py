@@ -264,7 +264,7 @@ async def events(database: Database, topic: str) -> list[dict[str, Any]]:
     return [json.loads(row["payload"]) if isinstance(row["payload"], str) else row["payload"] for row in rows]
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Return as soon as the condition holds; raises TimeoutError when it never does."""
     async with asyncio.timeout(seconds):
         while not await condition():
