@@ -41,7 +41,11 @@ def pytest_testnodedown(node: Any) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole stacks first: with several workers the longest files must not be begun last. Sorting keeps the shuffle."""
-    items.sort(key=lambda item: not {"chaos", "e2e"} & set(item.path.parts))
+    whole = {"chaos", "e2e"}
+    items.sort(key=lambda item: not whole & set(item.path.parts))
+    for item in items:
+        if whole & set(item.path.parts):
+            item.add_marker(pytest.mark.timeout(900))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
