@@ -44,9 +44,11 @@ class Peers:
         """
         forwarded = {name: value for name, value in headers.items() if _is_forwarded(name)}
         forwarded |= _request_id() | dict(more or {})
+        # A header of another alphabet is for the service to refuse; httpx alone would end here in an error of ours.
+        as_they_came = httpx.Headers(forwarded, encoding="latin-1")
         address = httpx.URL(url, query=query.encode("ascii", "ignore")) if query else httpx.URL(url)
         try:
-            return await self._client.request(method, address, headers=forwarded, content=body)
+            return await self._client.request(method, address, headers=as_they_came, content=body)
         except httpx.HTTPError:
             raise unavailable() from None  # its text would name the host
 

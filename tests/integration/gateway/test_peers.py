@@ -35,6 +35,13 @@ async def archiver() -> AsyncIterator[str]:
         left.set()
 
 
+async def test_a_header_of_another_alphabet_is_for_the_service_to_refuse(archiver: str) -> None:
+    async with open_peers("secret", 2.0) as peers:
+        for name in ("idempotency-key", "traceparent", "accept-language", "content-type"):
+            answer = await peers.ask("POST", f"{archiver}/runs", headers={name: "\xc3\xa9\xff"})
+            assert answer.text == "ok"
+
+
 async def test_previews_that_still_grow_leave_connections_for_everything_else(
     archiver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
