@@ -23,7 +23,7 @@ LEEWAY_S = 30  # clocks differ (J2)
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2
 DEFAULT_TENANT = "default"
 
-_API_ROLES = frozenset({"anon", "service_role"})
+_API_ROLES = ("anon", "service_role")  # no set: a token's role may be what has no hash
 _ASYMMETRIC = frozenset({"RS256", "ES256"})
 # Ways to bring one's own key or rule; no issuer of ours uses them.
 _REFUSED_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"})

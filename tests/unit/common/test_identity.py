@@ -76,7 +76,7 @@ def _verifier(project: Project | None = None, *, secret: str = SECRET, **setting
 def _claims(**changed: object) -> dict[str, object]:
     now = int(time.time())
     claims: dict[str, object] = {"sub": str(USER), "aud": "authenticated", "role": "authenticated"}
-    claims |= {"iss": ISSUER, "iat": now, "exp": now + 600} | changed
+    claims |= {"iss": ISSUER, "iat": now, "exp": now + 36_000} | changed
     return {name: value for name, value in claims.items() if value is not ...}
 
 
@@ -202,17 +202,19 @@ HOSTILE: dict[str, Callable[[], str]] = {
     "aud holds us as a part": lambda: _hs(aud="authenticated-not"),
     "role missing": lambda: _hs(role=...),
     "role other": lambda: _hs(role="postgres"),
+    "role a list": lambda: _hs(role=["authenticated"]),
+    "role an object": lambda: _hs(role={"authenticated": True}),
     "sub missing": lambda: _hs(sub=...),
     "sub no UUID": lambda: _hs(sub="admin"),
     "sub with braces": lambda: _hs(sub=f"{{{USER}}}"),
     "sub with a newline": lambda: _hs(sub=f"{USER}\n"),
     "sub a number": lambda: _hs(sub=7),
     "exp missing": lambda: _hs(exp=...),
-    "exp a text": lambda: _hs(exp=str(NOW + 600)),
+    "exp a text": lambda: _hs(exp=str(NOW + 36_000)),
     "exp not finite": lambda: _by_hand(
         {"alg": "HS256"}, json.dumps(_claims()).replace(str(_claims()["exp"]), "Infinity").encode(), SECRET.encode()
     ),
-    "exp a list": lambda: _hs(exp=[NOW + 600]),
+    "exp a list": lambda: _hs(exp=[NOW + 36_000]),
     "nbf tomorrow": lambda: _hs(nbf=NOW + 86_400),
     "nbf a text": lambda: _hs(nbf="soon"),
     "iat tomorrow": lambda: _hs(iat=NOW + 86_400),
