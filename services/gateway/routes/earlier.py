@@ -27,7 +27,7 @@ _OK: dict[int | str, dict[str, Any]] = {200: {"model": Acknowledged}}
 @router.post(
     f"{_FUNCTIONS}/parcours-xl-create",
     summary="As POST /v1/runs, with the earlier status 200",
-    responses={200: {"model": CreatedRun}, **problem_responses(400, 401, 403, 413, 422, 429, 503)},
+    responses={200: {"model": CreatedRun}, **problem_responses(400, 401, 403, 413, 415, 422, 429, 503)},
     openapi_extra=request_body(EarlierRun),
 )
 async def create(request: Request, parts: PartsOf, user: WithFeature) -> Response:
@@ -43,7 +43,7 @@ async def create(request: Request, parts: PartsOf, user: WithFeature) -> Respons
 @router.post(
     f"{_FUNCTIONS}/parcours-xl-runner",
     summary="Continue a run",
-    responses={**_OK, **problem_responses(400, 401, 403, 413, 429, 503)},
+    responses={**_OK, **problem_responses(400, 401, 403, 413, 415, 429, 503)},
     openapi_extra=request_body(RunId),
 )
 async def run(request: Request, parts: PartsOf, _user: MaybeSignedIn) -> Response:
@@ -63,7 +63,7 @@ async def logs(request: Request, parts: PartsOf, _user: SignedIn) -> Response:
 @router.post(
     f"{_FUNCTIONS}/parcours-xl-generate",
     summary="Ask for a segment, if it is its turn",
-    responses={**_OK, **problem_responses(400, 401, 403, 413, 429, 503)},
+    responses={**_OK, **problem_responses(400, 401, 403, 413, 415, 429, 503)},
     openapi_extra=request_body(SegmentId),
 )
 async def generate(request: Request, parts: PartsOf, _user: MaybeSignedIn) -> Response:
@@ -73,7 +73,7 @@ async def generate(request: Request, parts: PartsOf, _user: MaybeSignedIn) -> Re
 @router.post(
     f"{_FUNCTIONS}/sign-track",
     summary="An address of a finished file, good for an hour",
-    responses={200: {"model": SignedUrl}, **problem_responses(400, 401, 403, 404, 409, 413, 429, 503)},
+    responses={200: {"model": SignedUrl}, **problem_responses(400, 401, 403, 404, 409, 413, 415, 429, 503)},
     openapi_extra=request_body(SegmentId),
 )
 async def sign_track(request: Request, parts: PartsOf, _well_formed: SegmentInBody, _user: SignedIn) -> Response:

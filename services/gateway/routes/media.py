@@ -38,7 +38,7 @@ _AUDIO: dict[int | str, dict[str, Any]] = {
     MEDIA_PREFIX + "{key:path}",
     summary="An audio file",
     response_class=Response,
-    responses=_AUDIO | problem_responses(400, 401, 403, 404, 416, 429, 503),
+    responses=_AUDIO | problem_responses(400, 401, 403, 404, 416, 422, 429, 503),
 )
 async def read_media(
     request: Request,

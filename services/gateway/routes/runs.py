@@ -35,7 +35,7 @@ async def presets(request: Request, parts: PartsOf) -> Response:
     "/v1/runs",
     summary="Start a journey",
     status_code=201,
-    responses={201: {"model": CreatedRun}, **problem_responses(400, 401, 403, 413, 422, 429, 503)},
+    responses={201: {"model": CreatedRun}, **problem_responses(400, 401, 403, 413, 415, 422, 429, 503)},
     openapi_extra=request_body(NewRun)
     | {
         "parameters": [
@@ -53,7 +53,9 @@ async def create_run(request: Request, parts: PartsOf, user: WithFeature) -> Res
     return await pass_on(request, parts.peers, f"{parts.settings.create_url}/runs", more={TRACK_HEADER: track})
 
 
-@router.get("/v1/runs", summary="One's own journeys, newest first", responses=problem_responses(400, 401, 429, 503))
+@router.get(
+    "/v1/runs", summary="One's own journeys, newest first", responses=problem_responses(400, 401, 422, 429, 503)
+)
 async def list_runs(
     response: Response,
     parts: PartsOf,
@@ -74,7 +76,7 @@ async def read_run(response: Response, parts: PartsOf, run_id: RunInPath, user: 
 @router.post(
     "/v1/runs/{run_id}/resume",
     summary="Try again what failed",
-    responses={200: {"model": Acknowledged}, **problem_responses(400, 401, 403, 404, 409, 429, 503)},
+    responses={200: {"model": Acknowledged}, **problem_responses(400, 401, 403, 404, 409, 413, 415, 429, 503)},
 )
 async def resume_run(request: Request, parts: PartsOf, run_id: RunInPath, _user: WithFeature) -> Response:
     return await pass_on(request, parts.peers, f"{parts.settings.runner_url}/runs/{run_id}/resume")
@@ -90,7 +92,7 @@ async def read_log(response: Response, parts: PartsOf, run_id: RunInPath, user: 
     "/v1/segments/{segment_id}/sign",
     summary="An address of a finished file, good for an hour",
     tags=["media"],
-    responses={200: {"model": SignedUrl}, **problem_responses(400, 401, 403, 404, 409, 429, 503)},
+    responses={200: {"model": SignedUrl}, **problem_responses(400, 401, 403, 404, 409, 413, 415, 429, 503)},
 )
 async def sign_segment(request: Request, parts: PartsOf, segment_id: SegmentInPath, _user: SignedIn) -> Response:
     body = orjson.dumps({"segmentId": str(segment_id)})

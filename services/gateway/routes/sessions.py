@@ -15,7 +15,9 @@ router = APIRouter(tags=["embedded stack"], generate_unique_id_function=operatio
 LIFE = timedelta(hours=12)
 
 
-@router.post("/v1/demo/session", summary="A token for this browser", responses=problem_responses(413, 422, 429))
+@router.post(
+    "/v1/demo/session", summary="A token for this browser", responses=problem_responses(400, 413, 415, 422, 429)
+)
 async def start_session(browser: Browser, response: Response, parts: PartsOf) -> Session:
     secret = parts.settings.supabase_jwt_secret.get_secret_value()
     user_id = user_of(browser.browser, secret)

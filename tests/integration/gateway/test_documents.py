@@ -62,6 +62,15 @@ async def test_every_refusal_is_told_as_a_problem_and_users_are_asked_for(edge: 
                 assert told["security"] == [{"HTTPBearer": []}], (method, path)
 
 
+async def test_what_any_body_or_query_may_be_refused_with_is_told(edge: httpx.AsyncClient) -> None:
+    document = await _document(edge)
+    for path, methods in document["paths"].items():
+        if "post" in methods:
+            assert {"413", "415"} <= methods["post"]["responses"].keys(), path
+    for path in ("/v1/runs", "/media/parcours-tracks/{key}"):
+        assert "422" in document["paths"][path]["get"]["responses"], path
+
+
 @pytest.mark.parametrize("path", PAGES)
 async def test_pages_come_from_our_origin_alone(edge: httpx.AsyncClient, path: str) -> None:
     answer = await edge.get(path)
