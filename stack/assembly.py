@@ -21,6 +21,7 @@ from stack.service_process import ServiceProcess
 
 SERVICES = ("composer", "create", "runner", "generator", "callback", "archiver", "signer", "gateway")
 DATABASE = "parcours"
+MOST_WORKERS = 100  # beyond what one machine runs; each takes a port, memory and connections
 DRAIN_SECONDS = 15  # of the 30 s in which a stack stops
 
 
@@ -92,6 +93,8 @@ def _counts(workers: Mapping[str, int]) -> dict[str, int]:
         raise StackError(f"--workers names no service: {', '.join(sorted(unknown))}; there are {', '.join(SERVICES)}")
     if any(count < 1 for count in workers.values()):
         raise StackError("--workers takes numbers from 1 on, such as generator=2,runner=2")
+    if sum(workers.values()) > MOST_WORKERS:
+        raise StackError(f"--workers asks for more than {MOST_WORKERS} processes on one machine")
     if workers.get("composer", 1) > 1:
         raise StackError("composer keeps its jobs in memory and uses every core by itself: it is one process")
     return {service: workers.get(service, 1) for service in SERVICES}

@@ -78,7 +78,7 @@ class DataFolder:
 
     def is_locked(self) -> bool:
         """Whether a stack runs on this folder now."""
-        with contextlib.suppress(FileNotFoundError), (self.path / "lock").open("r") as lock:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), (self.path / "lock").open("r") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -165,7 +165,7 @@ class DataFolder:
     def _read(self, name: str) -> dict[str, Any]:
         try:
             content: dict[str, Any] = orjson.loads((self.path / name).read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except PermissionError as error:
             raise StackError(f"{self.path / name} belongs to somebody else: name your own with --data") from error

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -149,7 +150,12 @@ def _examine_folder(folder: DataFolder) -> tuple[bool, str]:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free / 1e9
-    return os.access(place, os.W_OK), f"data folder {folder.path} can be written; {free:.0f} GB are free"
+    try:
+        with tempfile.TemporaryFile(dir=place):  # root may write by its rights what no folder of the kernel takes
+            pass
+    except OSError as error:
+        return False, f"data folder {folder.path} cannot be written ({error.strerror}): name one of yours with --data"
+    return True, f"data folder {folder.path} can be written; {free:.0f} GB are free"
 
 
 @dlq.command("list")

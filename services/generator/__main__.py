@@ -15,8 +15,9 @@ def main() -> None:
     try:
         settings = Settings()
     except ValidationError as refused:
-        reasons = "; ".join(str(error["msg"]) for error in refused.errors(include_input=False, include_context=False))
-        sys.exit(f"{SERVICE}: {reasons}")
+        errors = refused.errors(include_input=False, include_context=False)
+        reasons = (": ".join([*(str(part).upper() for part in error["loc"][:1]), error["msg"]]) for error in errors)
+        sys.exit(f"{SERVICE}: {'; '.join(reasons)}")
     logs.configure(SERVICE, settings.log_level, settings.version, settings.track)
     run(make_app, settings)
 

@@ -49,6 +49,7 @@ def test_workers_of_another_form_are_refused(text: str) -> None:
     [
         ({"conductor": 1}, r"no service: conductor; there are .*generator"),
         ({"generator": 0}, "from 1 on"),
+        ({"generator": 99_999}, "more than 100 processes"),
         ({"composer": 2}, "composer .* one process"),
     ],
 )

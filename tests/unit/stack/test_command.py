@@ -160,6 +160,24 @@ def test_the_doctor_names_what_the_demo_needs(parcours: Command, tmp_path: Path)
     assert [line.split()[1].rstrip(",:") for line in said.splitlines()] == ["PostgreSQL", "Kafka", "ffmpeg", "data"]
 
 
+@pytest.mark.parametrize("name", ["/proc/parcours", "a file"])
+def test_the_doctor_tells_of_a_folder_that_up_refuses(parcours: Command, tmp_path: Path, name: str) -> None:
+    (tmp_path / "a file").touch()
+    status, said, _ = parcours("doctor", "--data", str(tmp_path / name))
+    assert status == 1
+    assert re.search(r"^missing +data folder .* cannot be written", said, re.MULTILINE), said
+
+
+@pytest.mark.parametrize("verb", [["status"], ["runs"], ["dlq", "list"]])
+def test_a_file_in_the_folders_place_is_told_as_a_stack_that_never_ran(
+    parcours: Command, tmp_path: Path, verb: list[str]
+) -> None:
+    (tmp_path / "a file").touch()
+    status, _, errors = parcours(*verb, "--data", str(tmp_path / "a file"))
+    assert status == 1
+    assert "Traceback" not in errors
+
+
 def test_the_doctor_says_what_is_missing(parcours: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARCOURS_WORK", str(tmp_path))
     monkeypatch.setenv("FFMPEG", "/nowhere/ffmpeg")
