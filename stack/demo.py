@@ -16,6 +16,9 @@ from rich.live import Live
 from rich.table import Table
 
 from libs.common.identity import issue
+from services.create.domain.emotion import parse
+from services.create.domain.errors import RefusedInputError
+from services.create.domain.presets import preset
 from stack.assembly import Wanted
 from stack.errors import StackError
 from stack.journey import Journey, join
@@ -82,6 +85,7 @@ class Progress:
 
 async def demonstrate(wanted: Wanted, wish: Wish, *, once: bool, open_page: bool) -> int:
     """Run the demonstration; 0 when the run became ready, else 1. Without `once` the stack stays up until Ctrl-C."""
+    check(wish)
     console = Console()
     starting = console.status("starting PostgreSQL, Kafka and the services …")
     starting.start()
@@ -98,6 +102,17 @@ async def demonstrate(wanted: Wanted, wish: Wish, *, once: bool, open_page: bool
             return 0 if ready else 1
     finally:
         starting.stop()
+
+
+def check(wish: Wish) -> None:
+    """Refuse before anything is started what `POST /v1/runs` would refuse after it; raises StackError."""
+    try:
+        preset(wish.preset)
+        parse(wish.emotion)
+    except RefusedInputError as error:
+        allowed = next((names for name, names in error.members.items() if name.startswith("allowed")), None)
+        more = f"; allowed are {', '.join(map(str, allowed))}" if isinstance(allowed, (list, tuple)) else ""
+        raise StackError(f"{error.field}: {error.detail}{more}") from None
 
 
 async def _one_journey(stack: RunningStack, wish: Wish, console: Console) -> bool:

@@ -77,10 +77,16 @@ def test_a_signal_while_it_starts_leaves_nothing(folder: DataFolder, begun: str,
     assert [left.name() for left in folder._marked()] == []
 
 
-def test_a_demo_whose_run_is_refused_ends_with_1_and_leaves_nothing(folder: DataFolder) -> None:
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [(("--preset", "unknown"), "presetKey: unknown preset"), (("--emotion", "fear-1.8"), "emotionState: ")],
+)
+def test_a_demo_that_would_be_refused_ends_with_1_before_anything_is_started(
+    folder: DataFolder, wish: tuple[str, str], told: str
+) -> None:
     command = [str(PARCOURS), "demo", "--once", "--port", str(free_port()), "--data", str(folder.path)]
-    done = subprocess.run([*command, "--preset", "unknown"], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([*command, *wish], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
-    assert done.stderr.startswith("parcours: the run was refused: 422 "), done.stderr
-    assert "Traceback" not in done.stderr
-    assert [left.name() for left in folder._marked()] == []
+    assert done.stderr.startswith(f"parcours: {told}"), done.stderr
+    assert "allowed are" in done.stderr
+    assert not folder.logs.exists()
