@@ -238,6 +238,7 @@ async def test_the_scale_has_eleven_buttons_three_labels_and_no_choice_made(page
     await page.goto(site)
     radios = page.get_by_role("radio")
     await expect(radios).to_have_count(11)
+    await expect(radios.first).to_have_attribute("aria-label", "0, calme")  # the words come with the presets
     assert await page.locator("input[name=suds]:checked").count() == 0
     names = [await radios.nth(index).get_attribute("aria-label") for index in range(11)]
     assert names == ["0, calme", *"1234", "5, moyen", *"6789", "10, le pire possible"]

@@ -96,7 +96,7 @@ async def test_a_printed_token_is_a_user_of_this_stack(first: Stack, verb: Calla
 def test_what_operators_type_works_on_a_running_stack(verb: Callable[..., str]) -> None:
     assert "run" in verb("runs")
     assert "reason" in verb("dlq", "list")
-    assert verb("dlq", "replay") == "0 replayed\n"
+    assert verb("dlq", "replay").splitlines()[-1] == "0 replayed"
     assert verb("topics", "apply") == "all topics exist\n"
     assert verb("migrate") == "the schema is up to date\n"
     assert "the stack runs; 0 events wait for Kafka" in verb("doctor")
