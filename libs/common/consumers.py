@@ -27,6 +27,7 @@ from libs.common.deliveries import (
 )
 from libs.common.errors import Reject, Retry, SlowDown
 from libs.common.events import BY_TOPIC, Event
+from libs.common.fault_points import reach
 from libs.common.outbox import adopt_traceparent
 from libs.common.topics import Topic
 
@@ -119,6 +120,8 @@ class Consumers:
                 await self.handlers[event.topic](connection, event)
             if delivery.again:
                 await forget_retry(connection, delivery)
+            reach("inbox_written", self.service)
+        reach("inbox_committed", self.service)
 
     def _decode(self, delivery: Delivery) -> Event:
         try:

@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from libs.common.database import Database
+from libs.common.fault_points import reach
 from libs.common.publisher import Publisher, PublishFailedError
 
 LEASE_SECONDS: Final = 6.0  # a relay that died gives its rows back after this
@@ -48,6 +49,7 @@ class Relay:
             rows = await connection.fetch(_CLAIM, LEASE_SECONDS, BATCH)
         if not rows:
             return False
+        reach("before_publish", self._source)
         results = await asyncio.gather(*(self._publish(row) for row in rows))
         unpublished = [row["id"] for row, published in zip(rows, results, strict=True) if not published]
         if unpublished:
@@ -72,8 +74,10 @@ class Relay:
             await self._publisher.publish(topic, key=key, value=orjson.dumps(row["payload"]), headers=headers)
         except PublishFailedError:
             return False
+        reach("published", self._source)
         async with self._database.connection() as connection:
             await connection.execute(_STAMP, row["id"])
+        reach("stamped", self._source)
         return True
 
 

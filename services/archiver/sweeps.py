@@ -9,10 +9,10 @@ from typing import Final
 import structlog
 
 from libs.common.database import UNAVAILABLE, Channel, Database
+from libs.common.fault_points import reach
 from libs.common.objects import ObjectError
 from services.archiver import storage
 from services.archiver.domain.failures import MayPass
-from services.archiver.fault_points import reach
 from services.archiver.storage import Job, Kind
 
 LEASE_SECONDS: Final = 40.0  # how long a killed worker's job stays idle; renewed while the work goes on

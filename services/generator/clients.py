@@ -11,7 +11,7 @@ import httpx
 import orjson
 import structlog
 
-from services.generator import fault_points
+from libs.common import fault_points
 from services.generator.domain.answers import (
     ACCEPTED_CODE,
     Answer,

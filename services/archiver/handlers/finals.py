@@ -13,13 +13,13 @@ import structlog
 from libs.common import metrics
 from libs.common.database import UNAVAILABLE, Channel, Connection
 from libs.common.events import SegmentComplete, SegmentFailed
+from libs.common.fault_points import reach
 from libs.common.lifecycle import SegmentMove, lock_run, move_segment
 from libs.common.metrics import Metric
 from libs.common.objects import ObjectError, ObjectExists
 from libs.common.outbox import announce
 from services.archiver import storage
 from services.archiver.domain.failures import GATE, Code, GiveUp, MayPass
-from services.archiver.fault_points import reach
 from services.archiver.handlers import publishing
 from services.archiver.handlers.taking import Made, make_file
 from services.archiver.handlers.tools import Tools
@@ -148,7 +148,8 @@ async def _complete(job: Job, order: Order, stored: Stored, tools: Tools) -> Non
             waited = await _seconds_since_request(connection, moved)
         surplus = await storage.mark_surplus(connection, order.attempt_id)
         await storage.delete_job(connection, job)
-        reach("before_commit")
+        reach("before_final_commit")
+    reach("after_final_commit")
     if moved is not None:
         _measure_success(order, waited)
     if surplus:

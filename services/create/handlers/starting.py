@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from libs.common.database import Channel, Connection, Database
 from libs.common.errors import Problem
 from libs.common.events import RunCreated
+from libs.common.fault_points import reach
 from libs.common.identity import Identity
 from libs.common.outbox import announce
 from libs.common.run_bounds import Bounds, check_bounds, lock_user
@@ -20,7 +21,6 @@ from services.create.domain.planner import HIGHEST_SEED, make_plan
 from services.create.domain.run_request import RunRequest
 from services.create.domain.stored_segment import stored_segment
 from services.create.domain.texts import template_texts
-from services.create.fault_points import reach
 
 Track = Literal["stable", "canary"]
 

@@ -6,6 +6,7 @@ from typing import Final, Literal, Protocol
 from libs.common import logs
 from libs.common.database import Channel, Connection, Database
 from libs.common.events import RunEnriched
+from libs.common.fault_points import reach
 from libs.common.lifecycle import lock_run
 from libs.common.log_events import LogEvent
 from libs.common.outbox import announce
@@ -15,7 +16,6 @@ from services.create.domain.model_words import Applied, apply_model_words
 from services.create.domain.prompt import Prompt, prompt_for
 from services.create.domain.stored_segment import stored_segment
 from services.create.domain.texts import RunTexts
-from services.create.fault_points import reach
 from services.create.storage import Script, TextJob
 
 Change = Literal["brief", "titles", "lines", "colour"]

@@ -10,6 +10,7 @@ import asyncpg
 
 from libs.common.database import Channel, Connection
 from libs.common.events import SegmentStarted
+from libs.common.fault_points import reach
 from libs.common.lifecycle import move_segment
 from libs.common.outbox import announce
 from services.generator.domain.next_step import MAX_TRIES, after_refusal
@@ -68,6 +69,7 @@ async def claim(resources: Resources, provider: Provider) -> Claim | NoClaim:
                 made: Claim | NoClaim = NoClaim.DROPPED
             else:
                 made = await _attempt(connection, provider, segment, slot, bridge=bridge, claimed_at=claimed_at)
+            reach("before_claim_commit")
     except _NothingDueError:
         return NoClaim.NOTHING
     resources.database.wake(Channel.OUTBOX)

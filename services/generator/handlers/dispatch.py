@@ -8,8 +8,8 @@ from typing import Final
 import asyncpg
 import structlog
 
+from libs.common import fault_points
 from libs.common.database import UNAVAILABLE
-from services.generator import fault_points
 from services.generator.domain.answers import Answer, Refused
 from services.generator.domain.providers import Provider
 from services.generator.handlers.claim import Claim, NoClaim, boot_clock, claim

@@ -5,6 +5,7 @@ import structlog
 
 from libs.common import metrics
 from libs.common.database import Channel, Connection
+from libs.common.fault_points import reach
 from libs.common.lifecycle import note_segment
 from libs.common.metrics import Metric
 from services.generator.domain.answers import Accepted, Answer, Refused
@@ -55,6 +56,7 @@ async def _accepted(resources: Resources, claim: Claim, task_id: str, seconds: f
         elif kept is not None:
             await attempts.note_surplus(connection, claim.brief.segment_id, task_id)
         await _record(connection, claim, seconds, "ok", cost)
+        reach("before_reply_commit")
     _count(claim, seconds, "accepted")
     metrics.count(Metric.GENERATION_COST, cost, provider=claim.provider.name, unit="credits")
     if kept not in (None, task_id):

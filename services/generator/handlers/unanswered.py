@@ -8,6 +8,7 @@ import structlog
 
 from libs.common import metrics
 from libs.common.database import Channel
+from libs.common.fault_points import reach
 from libs.common.metrics import Metric
 from services.generator.domain.next_step import Ask, after_ambiguity
 from services.generator.domain.providers import Provider
@@ -64,6 +65,8 @@ async def _ask_again(resources: Resources, provider: Provider, attempt_id: UUID)
             lambda now: after_ambiguity(now, provider, resources.clock, resent_before=resent),
             "no_reply",
         )
+        reach("before_resend_commit")
+    reach("after_resend_commit")
     if not (provider.paid and isinstance(step, Ask) and resources.roster.provider(step.provider).paid):
         return None
     _log.error("possible_double_charge", provider=provider.name, attempt=attempt.attempt_no)

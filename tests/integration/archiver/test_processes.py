@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from libs.common import fault_points
 from libs.common.database import Channel, Database, open_database
 from libs.common.events import SegmentDelivered, SegmentFirst, Take
+from libs.common.fault_points import EXIT_STATUS
 from libs.common.lifecycle import lock_run
 from libs.common.objects import ObjectStore, open_objects
 from libs.common.outbox import announce
@@ -144,17 +146,19 @@ async def test_killed_at_every_point_a_file_is_stored_once(
     sounds: Sounds,
     store: ObjectStore,
     store_settings: ObjectSettings,
+    tmp_path: Path,
 ) -> None:
     url = web.give("/a.mp3", sounds.song)
     env = environment(database, kafka_bootstrap, topics, web, store_settings)
     segments = []
-    for point in ("after_lease", "after_download", "before_put", "after_put", "before_commit"):
+    for point in ("after_lease", "after_download", "before_put", "after_put", "before_final_commit"):
         segments.append(segment := await world.segment())
         await world.delivered(segment, url)
-        async with archiver(env | {"FAULT_POINT": point}) as doomed:
-            assert await asyncio.wait_for(doomed.wait(), 60) == -signal.SIGKILL, point
+        fault_points.arm(tmp_path, point)
+        async with archiver(env | {"FAULT_POINTS_FOLDER": str(tmp_path)}) as doomed:
+            assert await asyncio.wait_for(doomed.wait(), 60) == EXIT_STATUS, point
         assert (await world.segment_row(segment))["status"] == "generating", point
-        assert (await store.head(segment.key) is not None) == (point in ("after_put", "before_commit")), point
+        assert (await store.head(segment.key) is not None) == (point in ("after_put", "before_final_commit")), point
         await world.connection.execute("UPDATE archive_jobs SET not_before = now() + interval '1 hour'")
     await world.connection.execute("UPDATE archive_jobs SET not_before = 'epoch'")  # the leases run out by themselves
     async with archiver(env):

@@ -12,6 +12,8 @@ import asyncpg
 import httpx
 import pytest
 
+from libs.common import fault_points
+from libs.common.fault_points import EXIT_STATUS
 from stack.embedded.ports import free_port
 from tests.integration.create import desk
 from tests.integration.create.desk import counts, start
@@ -76,12 +78,14 @@ def with_model(server: OpenAIServer, bootstrap: str, prefix: str) -> dict[str, s
 
 @pytest.mark.parametrize("point", ["before_run_commit", "after_run_commit"])
 async def test_a_run_that_was_killed_as_it_began_is_one_run_when_asked_for_again(
-    database: str, connection: asyncpg.Connection, user_id: uuid.UUID, point: str
+    database: str, connection: asyncpg.Connection, user_id: uuid.UUID, point: str, tmp_path: Path
 ) -> None:
-    async with process(database, FAULT_POINT=point) as (client, child):
+    armed = fault_points.arm(tmp_path, point)
+    async with process(database, FAULT_POINTS_FOLDER=str(tmp_path)) as (client, child):
         with pytest.raises(httpx.TransportError):
             await start(client, user_id, idempotency_key="once")
-        assert await child.wait() == -9
+        assert await child.wait() == EXIT_STATUS
+    assert not armed.exists()
     left = await counts(connection)
     assert left["parcours_runs"] == left["outbox"] == (0 if point == "before_run_commit" else 1)
     async with process(database) as (client, child):
@@ -96,13 +100,20 @@ async def test_a_run_that_was_killed_as_it_began_is_one_run_when_asked_for_again
 
 @pytest.mark.parametrize("point", ["after_text_lease", "before_text_commit"])
 async def test_words_whose_writer_was_killed_are_written_by_another(
-    database: str, connection: asyncpg.Connection, user_id: uuid.UUID, kafka_bootstrap: str, topics: str, point: str
+    database: str,
+    connection: asyncpg.Connection,
+    user_id: uuid.UUID,
+    kafka_bootstrap: str,
+    topics: str,
+    point: str,
+    tmp_path: Path,
 ) -> None:
+    fault_points.arm(tmp_path, point)
     async with openai_server(good(6)) as server:
-        environment = with_model(server, kafka_bootstrap, topics)
-        async with process(database, FAULT_POINT=point, **environment) as (client, child):
+        environment = with_model(server, kafka_bootstrap, topics) | {"FAULT_POINTS_FOLDER": str(tmp_path)}
+        async with process(database, **environment) as (client, child):
             told = (await start(client, user_id)).json()
-            assert await child.wait() == -9
+            assert await child.wait() == EXIT_STATUS
         assert await connection.fetchval("SELECT tries FROM text_jobs") == 1
         assert await connection.fetchval("SELECT brief FROM parcours_runs") == told["brief"]
         async with process(database, **environment) as (_client, child):

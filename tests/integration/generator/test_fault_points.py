@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from libs.common import fault_points
 from libs.common.database import Database
-from services.generator.fault_points import EXIT_STATUS
+from libs.common.fault_points import EXIT_STATUS
 from tests.integration.generator.rig import (
     SCALE,
     SECRET,
@@ -67,29 +68,32 @@ async def run_until_it_dies(env: dict[str, str]) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("point", "sent_before", "sent_in_all"),
     [
+        ("before_claim_commit", 0, 1),
         ("after_claim", 0, 1),
         ("before_send", 0, 1),
         ("after_send", 1, 2),
         ("reply_read", 1, 2),
+        ("before_reply_commit", 1, 2),
         ("after_reply_commit", 1, 1),
     ],
 )
 async def test_a_kill_at_each_point_is_recovered_by_the_sweeps(
-    database: str, pool: Database, suno: Provider, point: str, sent_before: int, sent_in_all: int
+    database: str, pool: Database, suno: Provider, tmp_path: Path, point: str, sent_before: int, sent_in_all: int
 ) -> None:
     made = settings(database, suno)
     async with open_resources(made) as resources:
         await request(resources, *await add_run(pool, due_in=(3600.0,)))
-    status, output = await run_until_it_dies(environment(database, suno, FAULT_POINT=point))
+    fault_points.arm(tmp_path, point)
+    status, output = await run_until_it_dies(environment(database, suno, FAULT_POINTS_FOLDER=str(tmp_path)))
     assert status == EXIT_STATUS, output
-    [attempt] = await attempts(pool)
+    ranks = [attempt["rank"] for attempt in await attempts(pool)]
     await until(lambda: _heard(suno, sent_before))
-    assert attempt["rank"] == (2 if point == "after_reply_commit" else 1)
+    assert ranks == {"before_claim_commit": [], "after_reply_commit": [2]}.get(point, [1])
     async with open_generator(made):
         await until(lambda: _accepted(pool))
     rows = await attempts(pool)
     assert len(suno.heard) == sent_in_all
-    assert len(rows) == (1 if point == "after_reply_commit" else 2)
+    assert len(rows) == (1 if point in ("before_claim_commit", "after_reply_commit") else 2)
     # What may have been paid without our knowing is exactly what is marked as such.
     unseen = await value(pool, "SELECT count(*) FROM segment_attempts WHERE gave_up_rank = 1")
     assert len(suno.heard) - await value(pool, "SELECT count(*) FROM segment_attempts WHERE rank = 2") <= unseen <= 1
@@ -104,21 +108,16 @@ async def _heard(provider: Provider, count: int) -> bool:
 
 
 async def test_a_slot_of_a_killed_generator_comes_back_after_its_lease(
-    database: str, pool: Database, suno: Provider
+    database: str, pool: Database, suno: Provider, tmp_path: Path
 ) -> None:
     async with open_resources(settings(database, suno)) as resources:
         await request(resources, *await add_run(pool))
-    status, output = await run_until_it_dies(environment(database, suno, FAULT_POINT="before_send"))
+    fault_points.arm(tmp_path, "before_send")
+    status, output = await run_until_it_dies(environment(database, suno, FAULT_POINTS_FOLDER=str(tmp_path)))
     assert status == EXIT_STATUS, output
     left = "SELECT extract(epoch FROM max(free_at) - clock_timestamp())::float8 FROM quota_slots"
     lease = settings(database, suno).roster().order[0].terms.lease_seconds
     assert 0 < await value(pool, left) <= lease
-
-
-async def test_an_unknown_fault_point_is_refused(database: str, suno: Provider) -> None:
-    status, output = await run_until_it_dies(environment(database, suno, FAULT_POINT="whenever"))
-    assert status != 0
-    assert "FAULT_POINT must be one of" in output
 
 
 @pytest.mark.parametrize(
