@@ -37,20 +37,26 @@ outbox = typer.Typer(help="What was announced, and its way to Kafka.", no_args_i
 Data = Annotated[Path, typer.Option("--data", help="Folder of the stack.")]
 
 
-def show_status(folder: DataFolder, *, as_json: bool) -> int:
-    """Print what runs on the folder; 0 when everything is ready, else 1."""
+def status_of(folder: DataFolder) -> dict[str, Any]:
+    """What runs on the folder: what its stack last wrote of itself, held against the processes of this moment."""
     found = folder.status()
     alive = folder.is_locked()
     processes = [process | _now(process, alive=alive) for process in found.get("processes", [])]
+    return found | {"running": alive, "processes": processes}
+
+
+def show_status(folder: DataFolder, *, as_json: bool) -> int:
+    """Print what runs on the folder; 0 when everything is ready, else 1."""
+    found = status_of(folder)
+    processes = found["processes"]
     if as_json:
-        typer.echo(
-            orjson.dumps(found | {"running": alive, "processes": processes}, option=orjson.OPT_INDENT_2).decode()
-        )
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     elif not processes:
         typer.echo(f"no stack has run on {folder.path}; start one with `parcours up --data {folder.path}`")
     else:
         _print(_status_table(processes))
-    return 0 if alive and processes and all(process["state"] == "ready" for process in processes) else 1
+    ready = all(process["state"] == "ready" for process in processes)
+    return 0 if found["running"] and processes and ready else 1
 
 
 def _now(process: dict[str, Any], *, alive: bool) -> dict[str, Any]:

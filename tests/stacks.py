@@ -21,6 +21,7 @@ import httpx
 import orjson
 
 from libs.common.identity import issue
+from stack import operator_commands
 from stack.embedded.ports import free_port
 from stack.folder import DataFolder
 from tests import components
@@ -80,10 +81,8 @@ class Stack:
         self.process.wait()
 
     def status(self) -> dict[str, Any]:
-        """What `parcours status --json` prints."""
-        command = [str(PARCOURS), "status", "--json", "--data", str(self.folder.path)]
-        found: dict[str, Any] = orjson.loads(subprocess.run(command, capture_output=True, check=False).stdout)
-        return found
+        """What `parcours status --json` prints, in this process: tests look often, and a Python to start costs 1 s."""
+        return operator_commands.status_of(self.folder)
 
     def pid(self, name: str) -> int:
         (pid,) = [process["pid"] for process in self.status()["processes"] if process["name"] == name]
