@@ -45,6 +45,10 @@ setup: $(VENV)/.python $(WORK)/kafka
 .PHONY: setup-test
 setup-test: setup $(VENV)/.python-test $(WORK)/versitygw $(WORK)/chromium
 
+## setup-bench: bring what the benchmarks compare us with (peers from PyPI and npm, Redis, matplotlib)
+.PHONY: setup-bench
+setup-bench: setup-test $(VENV)/.python-bench $(WORK)/bench-npm/package-lock.json
+
 ## demo: start everything on this machine and make a journey; options by ARGS="--once"
 .PHONY: demo
 demo: setup
@@ -54,6 +58,11 @@ demo: setup
 .PHONY: test
 test: setup-test
 	@$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
+
+## bench: run all benchmarks in their short form; the whole (hours) by FULL=1, some by ARGS="quota listeners"
+.PHONY: bench
+bench: setup-bench
+	@$(PY) -m benchmarks $(if $(FULL),--full,--short) $(ARGS)
 
 ## up: start the platform in containers (docker compose), wait until it is healthy
 .PHONY: up
@@ -93,6 +102,7 @@ locks: setup
 	@echo uv | $(COMPILE) --output-file requirements-uv.lock -
 	@$(COMPILE) --output-file requirements.lock requirements.in
 	@$(COMPILE) --constraint requirements.lock --output-file requirements-test.lock requirements-test.in
+	@$(COMPILE) --constraint requirements-test.lock --output-file requirements-bench.lock requirements-bench.in
 	@$(PY) -m stack.embedded.install lock
 
 # Versions and hashes for every platform from Python 3.11 on; no address, so that any mirror serves.
@@ -105,6 +115,9 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- what the verbs are made of; each file is the proof that its step is done ---
+
+# Each list names all that the one before names, in the same versions: the longest that was ever asked for stays.
+HELD = $(if $(wildcard $(VENV)/.python-bench),requirements-bench.lock,$(if $(wildcard $(VENV)/.python-test),requirements-test.lock))
 
 $(VENV)/.made:
 	@mkdir -p $(WORK)
@@ -128,14 +141,25 @@ $(UV): requirements-uv.lock | $(VENV)/.made
 
 $(VENV)/.python: requirements.lock pyproject.toml $(UV)
 	@echo "installing the Python packages, PostgreSQL, Java and ffmpeg"
-	@$(SYNC) $(if $(wildcard $(VENV)/.python-test),requirements-test.lock,requirements.lock)
+	@$(SYNC) $(firstword $(HELD) requirements.lock)
 	@$(LINK)
 	@touch $@
 
 $(VENV)/.python-test: requirements-test.lock $(VENV)/.python
 	@echo "installing what tests and checks need: linters, Go, Node"
-	@$(SYNC) requirements-test.lock
+	@$(SYNC) $(firstword $(HELD) requirements-test.lock)
 	@$(LINK)
+	@touch $@
+
+$(VENV)/.python-bench: requirements-bench.lock $(VENV)/.python-test
+	@echo "installing what the benchmarks compare us with"
+	@$(SYNC) requirements-bench.lock
+	@$(LINK)
+	@touch $@
+
+$(WORK)/bench-npm/package-lock.json: benchmarks/npm/package-lock.json | $(VENV)/.python-bench
+	@echo "installing the peers from npm, and Redis"
+	@$(PY) -m benchmarks.rig.install
 	@touch $@
 
 $(WORK)/kafka: stack/kafka-jars.lock | $(VENV)/.python
