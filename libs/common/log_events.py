@@ -80,6 +80,8 @@ class LogEvent(StrEnum):
     BRIDGED = "bridged"
     # the callback service did not take what was found at the provider: attempt_id, error_class
     CALLBACK_UNREACHABLE = "callback_unreachable"
+    # the database's clock stepped, and all slots wait anew: seconds
+    DATABASE_CLOCK_STEPPED = "database_clock_stepped"
     # an attempt without news was given up: provider, attempt, running
     GAVE_UP_WAITING = "gave_up_waiting"
     # an overdue attempt was looked up at its provider: provider, attempt, state

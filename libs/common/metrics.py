@@ -76,6 +76,7 @@ class Metric(StrEnum):
     POSSIBLE_DOUBLE_CHARGE = "possible_double_charge_total"
     SURPLUS_GENERATIONS = "surplus_generations_total"
     GENERATION_COST = "generation_cost_total"
+    UNKNOWN_PROVIDER_CODES = "unknown_provider_codes_total"
     FILE_CONFIRMATIONS = "file_confirmations_total"
     BUILD_INFO = "build_info"
 
@@ -119,9 +120,10 @@ SPECS: dict[Metric, Spec] = {
     Metric.SIGN_REQUESTS: Spec(_C, "requests for a signed URL", ("route", "method", "code")),
     Metric.POSSIBLE_DOUBLE_CHARGE: Spec(_C, "ambiguous attempts sent again", ("provider",)),
     Metric.SURPLUS_GENERATIONS: Spec(_C, "paid results nobody needed", ("provider",)),
+    Metric.UNKNOWN_PROVIDER_CODES: Spec(_C, "answers that no table knows; taken for `retry`", ("provider",)),
     Metric.GENERATION_COST: Spec(_C, "cost of attempts", ("provider", "unit")),
     Metric.FILE_CONFIRMATIONS: Spec(
-        _C, "W4 questions to the generator: success, running, failed, unknown, unanswered", ("outcome",)
+        _C, "W4 questions: success, running, failed, unknown, unanswered; off, busy, late where not asked", ("outcome",)
     ),
     Metric.BUILD_INFO: Spec(_G, "1 for the running build"),
 }
