@@ -4,9 +4,6 @@ import asyncio
 from collections.abc import Iterable
 from enum import StrEnum
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
-
 PARTITIONS = 12  # the unit of a consumer group's growth (performance-and-reliability.md §5)
 RETENTION_MS = 7 * 24 * 3600 * 1000  # as long as the outbox, so that either can replay the other
 ADMIN_TIMEOUT_SECONDS = 15.0
@@ -32,25 +29,28 @@ async def apply(
     bootstrap: str, prefix: str = "", *, topics: Iterable[Topic] = Topic, replication_factor: int = 1
 ) -> list[str]:
     """Create the topics that do not exist yet and return their names. Safe to run again and beside another run."""
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # noqa: PLC0415 - the registry is imported by everybody
+
+    def new(name: str) -> NewTopic:
+        configs = {"retention.ms": str(RETENTION_MS)}
+        return NewTopic(name, PARTITIONS, replication_factor, topic_configs=configs)
+
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(ADMIN_TIMEOUT_SECONDS * 1000))
     await asyncio.wait_for(admin.start(), ADMIN_TIMEOUT_SECONDS)
     try:
         present = set(await admin.list_topics())
         missing = [prefix + topic for topic in topics if prefix + topic not in present]
         if missing:
-            response = await admin.create_topics([_new_topic(name, replication_factor) for name in missing])
+            response = await admin.create_topics([new(name) for name in missing])
             _raise_unless_created(response)
         return missing
     finally:
         await admin.close()
 
 
-def _new_topic(name: str, replication_factor: int) -> NewTopic:
-    configs = {"retention.ms": str(RETENTION_MS)}
-    return NewTopic(name, num_partitions=PARTITIONS, replication_factor=replication_factor, topic_configs=configs)
-
-
 def _raise_unless_created(response: object) -> None:
+    from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code  # noqa: PLC0415 - as above
+
     for topic, code, *_ in response.topic_errors:  # type: ignore[attr-defined]  # the response class is made at run time
         error: type[KafkaError] = for_code(code)
         if code and error is not TopicAlreadyExistsError:

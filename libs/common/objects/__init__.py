@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from libs.common.objects.folder import FolderObjects
-from libs.common.objects.s3 import S3Objects
 from libs.common.objects.store import (
     ChecksumMismatch,
     ObjectError,
@@ -26,7 +25,6 @@ __all__ = [
     "ObjectMissing",
     "ObjectStore",
     "RangeNotSatisfiable",
-    "S3Objects",
     "StoreUnavailable",
     "open_objects",
 ]
@@ -36,6 +34,8 @@ __all__ = [
 async def open_objects(settings: ObjectSettings) -> AsyncIterator[ObjectStore]:
     """Open the configured store for the life of the process; an S3 server that is away does not hinder it."""
     if settings.object_store == "s3":
+        from libs.common.objects.s3 import S3Objects  # noqa: PLC0415 - half a second of imports, where there is S3
+
         async with S3Objects.open(settings) as store:
             yield store
     else:

@@ -17,10 +17,10 @@ from libs.common.objects import (
     ObjectMissing,
     ObjectStore,
     RangeNotSatisfiable,
-    S3Objects,
     StoreUnavailable,
     open_objects,
 )
+from libs.common.objects.s3 import S3Objects
 from libs.common.settings import ObjectSettings
 
 Put = Callable[..., Awaitable[None]]
