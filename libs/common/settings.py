@@ -158,6 +158,26 @@ class SunoSettings(Group):
     suno_base_url: Address = "https://api.sunoapi.org"
     suno_model: str = "V4_5"
     callback_base: str | None = None  # the whole public callback URL; None: PUBLIC_URL + /callback
+    suno_dialect: Literal["sunoapi", "kie"] = "sunoapi"  # kie: SUNO_BASE_URL is https://api.kie.ai unless set
+
+
+class FalSettings(Group):
+    """fal's account, its queue, the public keys of its webhooks, and the model that is asked."""
+
+    fal_key: SecretStr = SecretStr("")  # id:secret; several, separated by commas, are several accounts
+    fal_base_url: Address = "https://queue.fal.run"
+    fal_jwks_url: Address = "https://rest.fal.ai/.well-known/jwks.json"
+    fal_model: str = "fal-ai/elevenlabs/music"
+    fal_short_files: bool = False  # true: models whose files end before a segment does may be asked
+
+
+class ReplicateSettings(Group):
+    """Replicate's account and the model that is asked."""
+
+    replicate_api_token: SecretStr = SecretStr("")
+    replicate_base_url: Address = "https://api.replicate.com/v1"
+    replicate_model: str = "stability-ai/stable-audio-2.5"
+    replicate_short_files: bool = False  # true: models whose files end before a segment does may be asked
 
 
 class DialectSettings(Group):

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -9,21 +10,43 @@ from pydantic import Field, SecretStr, model_validator
 
 from libs.common.settings import (
     DatabaseSettings,
+    FalSettings,
     KafkaSettings,
     PeerSettings,
     ProviderSettings,
     PublicSettings,
+    ReplicateSettings,
     ServiceSettings,
     SunoSettings,
 )
 from services.generator.clients import Access
 from services.generator.domain.clockwork import Clockwork
+from services.generator.domain.model_forms import known_models, model_form
 from services.generator.domain.providers import KNOWN
 from services.generator.domain.roster import Roster, make_roster
+from services.generator.domain.verdicts import load
 
 _LOCAL_ENDINGS: Final = (".local", ".localhost", ".internal", ".lan", ".home", ".test", ".invalid", ".example")
 COMPOSER_KEY: Final = "composer"  # a bearer for a composer that asks for none
 COMPOSER_MODEL: Final = "V5_5"  # a name of the reseller's API that takes `duration`
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The settings of a paid provider, by name; `short` allows models whose files end before a segment does."""
+
+    key: str
+    base_url: str
+    model: str
+    keys_url: str | None = None
+    short: str | None = None
+
+
+PAID: Final[Mapping[str, Names]] = {
+    "suno": Names("suno_api_key", "suno_base_url", "suno_model"),
+    "fal": Names("fal_key", "fal_base_url", "fal_model", "fal_jwks_url", "fal_short_files"),
+    "replicate": Names("replicate_api_token", "replicate_base_url", "replicate_model", short="replicate_short_files"),
+}
 
 
 class Settings(
@@ -34,6 +57,8 @@ class Settings(
     PublicSettings,
     ProviderSettings,
     SunoSettings,
+    FalSettings,
+    ReplicateSettings,
 ):
     """Refuses at start what would only fail, and cost money, later."""
 
@@ -45,34 +70,53 @@ class Settings(
         unknown = [name for name in self.providers if name not in KNOWN]
         if unknown:
             raise ValueError(f"PROVIDERS names {', '.join(unknown)}; known are {', '.join(KNOWN)}")
-        if not self.order:
-            raise ValueError("PROVIDERS leaves no provider: suno needs SUNO_API_KEY")
-        if "suno" in self.order and not is_local(self.suno_base_url):
-            self._refuse_private_callback()
+        for name in self.order:
+            if name in PAID:
+                self._refuse_missing_key(name)
+                self._refuse_model(name)
+                self._refuse_private_callback(name)
         return self
 
-    def _refuse_private_callback(self) -> None:
-        reason = why_not_public(self.suno_callback)
-        if reason is not None:
+    def _refuse_missing_key(self, name: str) -> None:
+        if not self.keys_of(name):
+            key = PAID[name].key.upper()
+            raise ValueError(f"PROVIDERS names a provider that has no key: {name} needs {key}, or must not be named")
+
+    def _refuse_model(self, name: str) -> None:
+        names, table = PAID[name], load(self._source(name))["models"]
+        model, setting = getattr(self, names.model), names.model.upper()
+        if model not in known_models(table):
             raise ValueError(
-                "CALLBACK_BASE must be a public https address, because SUNO_BASE_URL is not on this machine: "
-                f"it {reason}. A paid provider would make music and could never deliver it"
+                f"{setting} is {model}, which {name} is not known to have: {', '.join(known_models(table))}"
+            )
+        if names.short and not getattr(self, names.short) and model_form(table, model).is_short:
+            raise ValueError(
+                f"{setting} is {model}, whose files end before a segment does, and short files are not completed yet: "
+                f"name another, leave {name} out of PROVIDERS, or set {names.short.upper()}=1 to have them anyway"
+            )
+
+    def _refuse_private_callback(self, name: str) -> None:
+        reason = why_not_public(self.paid_callback)
+        if reason is not None and not is_local(self._base_url(name)):
+            raise ValueError(
+                f"CALLBACK_BASE must be a public https address, because {PAID[name].base_url.upper()} is not on this "
+                f"machine: it {reason}. A paid provider would make music and could never deliver it"
             )
 
     @property
     def order(self) -> tuple[str, ...]:
-        """Providers to ask, without those that lack a key; each once."""
-        wanted = dict.fromkeys(self.providers or ("suno", "composer"))
-        return tuple(name for name in wanted if name != "suno" or self.suno_keys)
+        """Providers to ask, each once; where none is named: Suno if it has a key, then composer."""
+        by_default = ("suno", "composer") if self.keys_of("suno") else ("composer",)
+        return tuple(dict.fromkeys(self.providers or by_default))
 
-    @property
-    def suno_keys(self) -> list[str]:
+    def keys_of(self, name: str) -> list[str]:
         """One key an account; several, separated by commas, add their quotas up."""
-        return [key.strip() for key in self.suno_api_key.get_secret_value().split(",") if key.strip()]
+        secret: SecretStr = getattr(self, PAID[name].key)
+        return [key.strip() for key in secret.get_secret_value().split(",") if key.strip()]
 
     @property
-    def suno_callback(self) -> str:
-        """The whole address that Suno calls, without segment and token."""
+    def paid_callback(self) -> str:
+        """The whole address that paid providers call, without segment and token."""
         return self.callback_base or f"{self.public_url}/callback"
 
     @property
@@ -83,33 +127,44 @@ class Settings(
         """The providers and accounts; their names are stable, since rows in the database carry them."""
         accounts: dict[str, str] = {}
         for name in self.order:
-            names = [f"suno-{number}" for number in range(1, len(self.suno_keys) + 1)] if name == "suno" else [name]
-            accounts |= dict.fromkeys(names, name)
-        return make_roster(self.order, accounts, self.clock, self.time_scale)
+            numbers = range(1, len(self.keys_of(name)) + 1) if name in PAID else ()
+            accounts |= dict.fromkeys([f"{name}-{number}" for number in numbers] or [name], name)
+        sources = {"suno": self._source("suno")}
+        return make_roster(self.order, accounts, self.clock, self.time_scale, sources)
 
     def access(self, roster: Roster) -> Mapping[str, Access]:
         """How to reach each account of the roster."""
-        ways: dict[str, Access] = {}
-        for account, name in roster.accounts.items():
-            provider = roster.provider(name)
-            if name == "suno":
-                key = self.suno_keys[int(account.removeprefix("suno-")) - 1]
-                ways[account] = Access(
-                    provider=provider,
-                    base_url=self.suno_base_url,
-                    key=key,
-                    model=self.suno_model,
-                    callback_base=self.suno_callback,
-                )
-            else:
-                ways[account] = Access(
-                    provider=provider,
-                    base_url=self.composer_url,
-                    key=self.composer_api_key.get_secret_value() or COMPOSER_KEY,
-                    model=COMPOSER_MODEL,
-                    callback_base=f"{self.callback_url}/callback",
-                )
-        return ways
+        return {account: self._way(account, name, roster) for account, name in roster.accounts.items()}
+
+    def _way(self, account: str, name: str, roster: Roster) -> Access:
+        if name not in PAID:
+            return Access(
+                provider=roster.provider(name),
+                base_url=self.composer_url,
+                key=self.composer_api_key.get_secret_value() or COMPOSER_KEY,
+                model=COMPOSER_MODEL,
+                callback_base=f"{self.callback_url}/callback",
+            )
+        names = PAID[name]
+        return Access(
+            provider=roster.provider(name),
+            base_url=self._base_url(name),
+            key=self.keys_of(name)[int(account.rpartition("-")[2]) - 1],
+            model=getattr(self, names.model),
+            callback_base=self.paid_callback,
+            keys_url=getattr(self, names.keys_url) if names.keys_url else "",
+        )
+
+    def _source(self, name: str) -> str:
+        """The data file: Suno is reached by one of two resellers."""
+        return "kie" if name == "suno" and self.suno_dialect == "kie" else name
+
+    def _base_url(self, name: str) -> str:
+        """As configured; an address that was left at its default is the default of the reseller that is spoken to."""
+        setting = PAID[name].base_url
+        given: str = getattr(self, setting)
+        default: str = load(self._source(name))["base_url"]
+        return default if given == type(self).model_fields[setting].default else given
 
 
 def is_local(address: str) -> bool:

@@ -25,7 +25,11 @@ class SegmentBrief:
 def compose(
     brief: SegmentBrief, *, model: str, limits: ModelLimits, extensions: bool, callback_url: str
 ) -> dict[str, Any]:
-    """The request body. Only a provider with `extensions` (ours) sees `x_parcours` and always gets a duration."""
+    """The request body. Only a provider with `extensions` (ours) sees `x_parcours` and always gets a duration.
+
+    Whatever the plan holds, nothing in it is too long or out of range; ValueError for a plan without any style or with
+    a number that is none.
+    """
     plan = brief.plan
     with_duration = limits.takes_duration or extensions
     body: dict[str, Any] = {
@@ -33,14 +37,16 @@ def compose(
         "instrumental": True,
         "model": model,
         "callBackUrl": callback_url,
-        "style": _joined(_clauses(plan, with_duration=with_duration), limits.style),
+        "style": joined(clauses(plan, with_duration=with_duration), limits.style),
         "title": numbered_title(brief.title, brief.index, brief.count, limits.title),
-        "negativeTags": _joined(_tags(plan), limits.negative_tags),
-        "styleWeight": round(float(plan["style_weight"]), 2),
-        "weirdnessConstraint": round(float(plan["weirdness"]), 2),
+        "negativeTags": joined(tags(plan), limits.negative_tags),
+        "styleWeight": _share(plan["style_weight"]),
+        "weirdnessConstraint": _share(plan["weirdness"]),
     }
+    if not body["style"]:
+        raise ValueError("a plan without style clauses asks for nothing")
     if with_duration:
-        body["duration"] = _clamped(round(plan["file_seconds"]), *DURATION_SECONDS)
+        body["duration"] = clamped(round(plan["file_seconds"]), *DURATION_SECONDS)
     if extensions:
         body["x_parcours"] = plan["x_parcours"]
     return body
@@ -59,22 +65,23 @@ def numbered_title(title: str, index: int, count: int, limit: int) -> str:
     return plain[: limit - len(number)].rstrip() + number
 
 
-def _clauses(plan: Mapping[str, Any], *, with_duration: bool) -> list[str]:
+def clauses(plan: Mapping[str, Any], *, with_duration: bool) -> list[str]:
     """In order of priority; the length in words only for a model that takes no number."""
-    clauses = [str(clause) for clause in plan["style_clauses"]]
+    wanted = [str(clause) for clause in plan["style_clauses"]]
     if not with_duration:
-        clauses.append(plan.get("length_clause") or f"about {round(plan['file_seconds'] / 60)} minutes")
+        wanted.append(plan.get("length_clause") or f"about {round(plan['file_seconds'] / 60)} minutes")
     if plan.get("colour"):
-        clauses.append(plan["colour"])
-    return clauses
+        wanted.append(plan["colour"])
+    return wanted
 
 
-def _tags(plan: Mapping[str, Any]) -> list[str]:
-    tags = plan["negative_tags"]
-    return tags.split(", ") if isinstance(tags, str) else list(tags)
+def tags(plan: Mapping[str, Any]) -> list[str]:
+    """What is to be avoided."""
+    named = plan["negative_tags"]
+    return [tag for tag in (named.split(", ") if isinstance(named, str) else named) if tag]
 
 
-def _joined(parts: Sequence[str], limit: int) -> str:
+def joined(parts: Sequence[str], limit: int) -> str:
     """As many parts from the front as fit; a first part that is too long alone is cut."""
     text = ""
     for part in parts:
@@ -85,5 +92,13 @@ def _joined(parts: Sequence[str], limit: int) -> str:
     return text
 
 
-def _clamped(value: int, least: int, most: int) -> int:
+def clamped(value: int, least: int, most: int) -> int:
     return max(least, min(most, value))
+
+
+def _share(value: float | str) -> float:
+    """A weight between 0 and 1 with two decimals; ValueError for what is no number."""
+    share = float(value)
+    if share != share:  # noqa: PLR0124 - only NaN differs from itself
+        raise ValueError("a weight is not a number")
+    return round(max(0.0, min(1.0, share)), 2)

@@ -30,7 +30,13 @@ class Roster:
         return [account for account, owner in self.accounts.items() if owner == provider]
 
 
-def make_roster(order: Sequence[str], accounts: Mapping[str, str], clock: Clockwork, scale: float) -> Roster:
-    """Load the data files of all known providers and keep the configured order."""
-    known = {name: load_provider(name, clock, scale) for name in KNOWN}
+def make_roster(
+    order: Sequence[str],
+    accounts: Mapping[str, str],
+    clock: Clockwork,
+    scale: float,
+    sources: Mapping[str, str] | None = None,
+) -> Roster:
+    """Load the data files of all known providers and keep the configured order; `sources` names other data files."""
+    known = {name: load_provider(name, clock, scale, (sources or {}).get(name)) for name in KNOWN}
     return Roster(tuple(known[name] for name in order), dict(accounts), known)

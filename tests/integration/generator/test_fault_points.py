@@ -125,7 +125,7 @@ async def test_a_slot_of_a_killed_generator_comes_back_after_its_lease(
     [
         ({"SUNO_BASE_URL": "https://api.sunoapi.org"}, "CALLBACK_BASE must be a public https address"),
         ({"PROVIDERS": "suno", "SUNO_API_KEY": ""}, "suno needs SUNO_API_KEY"),
-        ({"PROVIDERS": "nobody"}, "known are suno, composer"),
+        ({"PROVIDERS": "nobody"}, "known are suno, fal, replicate, composer"),
     ],
 )
 async def test_a_configuration_that_cannot_work_is_refused_at_start_with_the_reason(

@@ -120,7 +120,7 @@ async def test_a_hanging_provider_is_ambiguous_after_the_time_out(
 
 async def test_what_costs_nothing_is_asked_again_at_once(database: str, pool: Database, composer: Provider) -> None:
     composer.script.append(lose_reply)
-    made = settings(database, composer, composer, suno_api_key="")
+    made = settings(database, composer, composer, suno_api_key="", providers="composer")
     async with open_generator(made) as resources:
         await request(resources, *await add_run(pool, due_in=(FAR,)))
         await until(lambda: _rank(pool, 2))

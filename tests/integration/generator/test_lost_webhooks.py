@@ -181,7 +181,7 @@ async def test_rows_of_a_provider_that_is_configured_no_more_are_handed_on(
     database: str, pool: Database, suno: Provider, composer: Provider
 ) -> None:
     suno.always = accept
-    async with open_generator(settings(database, suno, composer, suno_api_key="")) as resources:
+    async with open_generator(settings(database, suno, composer, suno_api_key="", providers="composer")) as resources:
         run_id, (segment_id,) = await add_run(pool, due_in=(FAR,))
         await fetch(
             pool,

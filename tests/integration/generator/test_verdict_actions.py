@@ -61,7 +61,7 @@ async def _accepted(pool: Database) -> bool:
 
 
 async def test_composer_is_told_the_exact_numbers(database: str, pool: Database, composer: Provider) -> None:
-    made = settings(database, composer, composer, suno_api_key="")
+    made = settings(database, composer, composer, suno_api_key="", providers="composer")
     async with open_generator(made) as resources:
         await request(resources, *await add_run(pool))
         await until(lambda: _accepted(pool))

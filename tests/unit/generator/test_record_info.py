@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.generator.domain.answers import Finding, read_record
+from services.generator.clients.suno import read_record
+from services.generator.domain.answers import Finding
 
 DONE = {
     "id": "6b1d",

@@ -14,7 +14,6 @@ def settings(**changes: Any) -> Settings:
 
 def test_without_a_key_composer_is_alone() -> None:
     assert settings().order == ("composer",)
-    assert settings(providers="suno,composer").order == ("composer",)
 
 
 def test_with_a_key_suno_comes_first_and_the_order_is_configuration() -> None:
@@ -22,9 +21,18 @@ def test_with_a_key_suno_comes_first_and_the_order_is_configuration() -> None:
     assert settings(suno_api_key="k", providers="composer, suno,composer").order == ("composer", "suno")
 
 
-def test_no_provider_at_all_is_refused() -> None:
-    with pytest.raises(ValidationError, match="suno needs SUNO_API_KEY"):
-        settings(providers="suno")
+@pytest.mark.parametrize(
+    ("providers", "needed"),
+    [
+        ("suno", "suno needs SUNO_API_KEY"),
+        ("suno,composer", "suno needs SUNO_API_KEY"),
+        ("fal,composer", "fal needs FAL_KEY"),
+        ("composer,replicate", "replicate needs REPLICATE_API_TOKEN"),
+    ],
+)
+def test_a_provider_that_is_named_without_its_key_is_refused(providers: str, needed: str) -> None:
+    with pytest.raises(ValidationError, match=needed):
+        settings(providers=providers)
 
 
 def test_an_unknown_provider_is_refused() -> None:
@@ -56,12 +64,12 @@ def test_the_default_callback_is_checked_as_well() -> None:
 
 def test_a_public_callback_is_taken() -> None:
     made = settings(suno_api_key="k", callback_base="https://hooks.parcours.fr/suno?tenant=1")
-    assert made.suno_callback == "https://hooks.parcours.fr/suno?tenant=1"
+    assert made.paid_callback == "https://hooks.parcours.fr/suno?tenant=1"
 
 
 def test_a_provider_on_this_machine_may_call_a_private_address() -> None:
     made = settings(suno_api_key="k", suno_base_url="http://127.0.0.1:9999", public_url="http://127.0.0.1:8080")
-    assert made.suno_callback == "http://127.0.0.1:8080/callback"
+    assert made.paid_callback == "http://127.0.0.1:8080/callback"
 
 
 def test_several_keys_are_several_accounts() -> None:

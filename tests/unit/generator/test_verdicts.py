@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.generator.domain.answers import Accepted, Answer, Refused, read_submission
+from services.generator.clients.suno import read_submission
+from services.generator.domain.answers import Accepted, Answer, Refused
 from services.generator.domain.verdicts import Verdict, VerdictTable, verdict_table
 
 SUNO, COMPOSER = verdict_table("suno"), verdict_table("composer")
