@@ -195,7 +195,8 @@ def what_a_person_may_change_reaches_all_who_read_it(compose: Compose) -> list[s
 
 
 def provider_keys_go_to_one_service_each(compose: Compose) -> list[str]:
-    owners = {"SUNO_API_KEY": "generator", "OPENAI_API_KEY": "create"}
+    owners = dict.fromkeys(("SUNO_API_KEY", "FAL_KEY", "REPLICATE_API_TOKEN"), "generator")
+    owners["OPENAI_API_KEY"] = "create"
     return [
         f"{key} in {name}"
         for key, owner in owners.items()
