@@ -14,6 +14,7 @@ Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 ACQUIRE_SECONDS = 2.0  # then 503: a caller that waits longer has gone (performance-and-reliability.md §6)
 NOTIFY_SECONDS = 0.005  # at most 200 a second and channel: commits that notify share one lock of the whole instance
+LONG_AGO = float("-inf")
 
 UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
@@ -33,7 +34,8 @@ _log = structlog.get_logger()
 class Channel(StrEnum):
     """Whom a commit may wake. The notification is empty: the rows say what there is to do."""
 
-    OUTBOX = "parcours_outbox"
+    OUTBOX = "parcours_outbox"  # news for listeners; they are to be published too, so that it wakes a relay as well
+    RELAY = "parcours_relay"
     QUEUE = "parcours_queue"
     ARCHIVE = "parcours_archive"
     TEXTS = "parcours_texts"
@@ -45,14 +47,17 @@ class Database:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
         self._pending: dict[Channel, asyncio.Task[None]] = {}
+        self._notified_at: dict[Channel, float] = {}
+        self._here: dict[Channel, list[asyncio.Event]] = {}
 
     @asynccontextmanager
     async def transaction(self, *wakes: Channel) -> AsyncIterator[Connection]:
         """One transaction on one connection; after its commit the listeners of `wakes` are notified."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
-        for channel in wakes:
-            self.wake(channel)
+        async with self.connection() as connection:
+            async with connection.transaction():
+                yield connection
+            for channel in wakes:  # before the connection is given back, which may take a while
+                self.wake(channel)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -60,14 +65,34 @@ class Database:
         async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
             yield connection
 
+    def also_wake(self, channel: Channel, event: asyncio.Event) -> None:
+        """Set `event` at once when this process itself has written what the channel tells of."""
+        self._here.setdefault(channel, []).append(event)
+
+    def wake_no_more(self, channel: Channel, event: asyncio.Event) -> None:
+        """Forget an event that nobody waits for any more."""
+        self._here[channel].remove(event)
+
     def wake(self, channel: Channel) -> None:
-        """Send an empty NOTIFY soon, once for all calls of the next few milliseconds. Losing it costs a second."""
+        """Wake who looks at the channel's rows: at once in this process, by an empty NOTIFY elsewhere.
+
+        The first call notifies at once, the calls of the next few milliseconds share another. Losing it costs a second.
+        """
+        if channel is Channel.OUTBOX:
+            self.wake(Channel.RELAY)
+        here = self._here.get(channel, ())
+        for event in here:
+            event.set()
+        if here and channel is Channel.RELAY:  # one relay is enough; the others would find the rows leased
+            return
         if channel not in self._pending:
             self._pending[channel] = asyncio.create_task(self._notify(channel))
 
     async def _notify(self, channel: Channel) -> None:
-        await asyncio.sleep(NOTIFY_SECONDS)
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self._notified_at.get(channel, LONG_AGO) + NOTIFY_SECONDS - clock()))
         self._pending.pop(channel, None)
+        self._notified_at[channel] = clock()
         try:
             async with self.connection() as connection:
                 await connection.execute(f"NOTIFY {channel}")

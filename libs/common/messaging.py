@@ -22,7 +22,9 @@ async def open_messaging(
     """Run the service's consumers, its retries and a relay of the whole outbox until the block ends."""
     publisher = Publisher(consumers.bootstrap, consumers.service)
     relay = Relay(database, publisher, source=consumers.service, prefix=consumers.prefix)
-    loops.add("relay", relay.turn, every=LOOK_SECONDS, wake=wakeups.event(Channel.OUTBOX))
+    wake = wakeups.event(Channel.RELAY)
+    database.also_wake(Channel.RELAY, wake)
+    loops.add("relay", relay.turn, every=LOOK_SECONDS, wake=wake)
     consuming = None
     if consumers.handlers:
         loops.add("retries", consumers.retry_one, every=LOOK_SECONDS)
@@ -30,6 +32,7 @@ async def open_messaging(
     try:
         yield
     finally:
+        database.wake_no_more(Channel.RELAY, wake)
         if consuming is not None:
             await end(consuming)
         await publisher.close()

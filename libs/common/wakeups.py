@@ -24,11 +24,13 @@ class Wakeups:
         self._dsn = dsn
         self._service = service
         self._events: dict[Channel, list[asyncio.Event]] = {}
-        self._connection: asyncpg.Connection | None = None
+        self._more = asyncio.Event()  # a channel that nobody listened to so far
 
     def event(self, channel: Channel) -> asyncio.Event:
         """An event of the caller's own; the caller clears it before it looks at the rows."""
         event = asyncio.Event()
+        if channel not in self._events:
+            self._more.set()
         self._events.setdefault(channel, []).append(event)
         return event
 
@@ -50,24 +52,27 @@ class Wakeups:
             self._dsn, timeout=5, command_timeout=5, server_settings={"application_name": f"{self._service}-listen"}
         )
         try:
-            for channel in Channel:
-                await connection.add_listener(channel, self._notified)
-            self._set_all()  # whatever was notified while we were away
+            heard: set[Channel] = set()
             while True:
-                await asyncio.sleep(CHECK_SECONDS)
+                self._more.clear()
+                for channel in self._events.keys() - heard:  # each notification costs its listener a turn: no more
+                    await connection.add_listener(channel, self._notified)
+                    heard.add(channel)
+                    self._set(channel)  # whatever was notified while we were away
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(CHECK_SECONDS):
+                        await self._more.wait()
                 await connection.execute("SELECT 1")
         finally:
             with contextlib.suppress(*UNAVAILABLE):
                 await connection.close(timeout=1)
 
     def _notified(self, _connection: Connection, _pid: int, channel: str, _payload: object) -> None:
-        for event in self._events.get(Channel(channel), ()):
-            event.set()
+        self._set(Channel(channel))
 
-    def _set_all(self) -> None:
-        for events in self._events.values():
-            for event in events:
-                event.set()
+    def _set(self, channel: Channel) -> None:
+        for event in self._events.get(channel, ()):
+            event.set()
 
 
 @contextlib.asynccontextmanager
