@@ -104,7 +104,8 @@ class Report:
         """The tables on the terminal; as wide as it is, and wide enough where there is none."""
         console = Console(width=None if sys.stdout.isatty() else TERMINAL_COLUMNS)
         for table in self.tables:
-            grid = Grid(*table.columns, title=table.title, title_justify="left")
+            console.print(f"\n{table.title}", markup=False, highlight=False)
+            grid = Grid(*table.columns)
             for row in table.rows:
                 grid.add_row(*row, style="bold" if row[0].startswith("ours") else None)
             console.print(grid)
