@@ -122,6 +122,23 @@ async def note_segment(
     await connection.execute(_NOTE_SEGMENT, segment_id, preview_url, suno_task_id, dict(once or {}), dict(notes or {}))
 
 
+def moving_to_first(news: str) -> str:
+    """Return the UPDATE that does for many segments what `move_segment` to `first` and `note_segment` do for one.
+
+    A part of a statement with more parts. The relation `news` has one row a segment, locked as all who announce lock:
+    `segment_id`, `lifts` (move it, if its status allows), `preview_url`, `task_id`, and as jsonb `once` and `notes`.
+    """
+    allowed = ", ".join(f"'{status}'" for status in sorted(SEGMENT_MOVES["first"]))
+    return f"""
+UPDATE parcours_segments s SET
+  status       = CASE WHEN n.lifts AND s.status IN ({allowed}) THEN 'first' ELSE s.status END,
+  preview_url  = coalesce(s.preview_url, n.preview_url),
+  suno_task_id = coalesce(n.task_id, s.suno_task_id),
+  metadata     = n.once || s.metadata || n.notes
+FROM {news} n WHERE s.id = n.segment_id
+"""  # noqa: S608 - the words of this file and of its caller, no values
+
+
 async def move_run(connection: Connection, run_id: UUID, to: str, *, notes: Mapping[str, Any] | None = None) -> bool:
     """Move a run if its status allows it; false means that it did not and nothing was written."""
     row = await connection.fetchrow(_MOVE_RUN, run_id, to, list(RUN_MOVES[to]), dict(notes or {}))

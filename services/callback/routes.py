@@ -9,17 +9,15 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, FastAPI, Header, Request
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import metrics, problems
-from libs.common.database import Database
 from libs.common.errors import Problem
 from libs.common.metrics import Metric
 from libs.common.outbox import adopt_traceparent
-from services.callback.handlers import Rules, hear_finding, hear_webhook
+from services.callback.handlers.hearing import Hearing
 
 PATH: Final = "/callback"
 VERDICTS: Final = ("accepted", "skipped", "unauthorised", "malformed", "too_large", "unavailable")
@@ -35,11 +33,10 @@ _SERVER_ERROR: Final = 500
 
 @dataclass
 class Ears:
-    """What the routes hand to the handlers; the lifespan fills in the database."""
+    """Whom the routes hand what they hear; the lifespan fills it in."""
 
-    rules: Rules
     secret: bytes
-    database: Database | None = None
+    hearing: Hearing | None = None
 
 
 class Webhook:
@@ -55,14 +52,14 @@ class Webhook:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self
-        adopt_traceparent(Headers(scope=scope).get("traceparent"))
+        headers = dict(scope["headers"])
+        adopt_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
         asked = _asked(scope["query_string"])
-        fresh = await hear_webhook(
-            _opened(self._ears),
-            self._ears.rules,
+        fresh = await _opened(self._ears).webhook(
             segment_id=_only_uuid(asked, "segment"),
             token=_only_uuid(asked, "token"),
             raw=await _read(receive),
+            headers=headers,
         )
         scope["callback.skipped"] = not fresh
         await _answer(fresh=fresh)(scope, receive, send)
@@ -107,16 +104,16 @@ def _internal(ears: Ears) -> APIRouter:
         if not ears.secret or not hmac.compare_digest(x_internal_secret.encode(), ears.secret):
             raise Problem(401, "unauthenticated", "The service secret is needed")
         adopt_traceparent(request.headers.get("traceparent"))
-        fresh = await hear_finding(_opened(ears), ears.rules, attempt_id=attempt_id, raw=await request.body())
+        fresh = await _opened(ears).finding(attempt_id=attempt_id, raw=await request.body())
         return _answer(fresh=fresh)
 
     return router
 
 
-def _opened(ears: Ears) -> Database:
-    if ears.database is None:
+def _opened(ears: Ears) -> Hearing:
+    if ears.hearing is None:
         raise problems.from_status(503)
-    return ears.database
+    return ears.hearing
 
 
 def _asked(query: bytes) -> dict[str, list[str]]:

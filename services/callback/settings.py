@@ -1,7 +1,12 @@
-"""The callback's environment: no provider key, no broker, no store; it only hears and writes down."""
+"""The callback's environment: no provider key but what checks a signature, no broker, no store."""
+
+from pydantic import Field, SecretStr
 
 from libs.common.settings import DatabaseSettings, DialectSettings, ServiceSettings
 
 
 class Settings(ServiceSettings, DatabaseSettings, DialectSettings):
     """See the groups in `libs/common/settings.py`."""
+
+    kie_webhook_hmac_key: SecretStr = SecretStr("")  # empty: webhooks of the reseller's API need no signature
+    signature_seconds: float = Field(default=300.0, gt=0)  # s; of two companies' clocks, so TIME_SCALE is none of it

@@ -22,7 +22,7 @@ VIOLATIONS = {
         "import services.callback.storage",
     ),
     "only edges and composition roots speak HTTP; handlers, storage and domain do not": (
-        "services/callback/handlers.py",
+        "services/callback/handlers/hearing.py",
         "import fastapi",
     ),
 }

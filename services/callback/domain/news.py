@@ -24,12 +24,11 @@ STAGES: Final[Mapping[str, Stage]] = {stage.value: stage for stage in Stage} | {
 """How a stage is named on the wire; one older page says `failed`."""
 
 PROVIDER_ERROR: Final = "provider_error"  # an error without a code of its own
+NO_AUDIO: Final = "no_audio"  # said to be complete, and names no file
 
-URL_LIMIT: Final = 2048  # characters; longer ones are no address of any provider
 TEXT_LIMIT: Final = 200  # characters of a title or an error's text; they are kept, never logged
 SECONDS_LIMIT: Final = 3600.0  # s; no provider makes longer files
 
-_URL: Final = re.compile(r"https?://[^\s\x00-\x20\x7f\"'<>\\]+")
 _TASK_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]+")  # PostgreSQL's jsonb refuses NUL
 
@@ -61,6 +60,7 @@ class News:
     content: tuple[Mapping[str, Any], ...] = field(default=())
     error_code: str | None = None
     error_message: str | None = None
+    waiting: bool = False  # the provider keeps a result that its webhook could not carry: only a look-up can fetch it
 
     def facts(self) -> dict[str, Any]:
         """The attempt's facts that this news states; each is kept once."""
@@ -71,14 +71,9 @@ class News:
             stated |= {"takes": [take.as_json() for take in self.takes], "dialect": self.dialect}
         if self.content:
             stated["content"] = [dict(item) for item in self.content]
+        if self.waiting:
+            stated["result_waiting"] = True
         return stated
-
-
-def as_url(value: object) -> str | None:
-    """An http(s) address of sane length, else `None`; whether it may be fetched is the archiver's to decide."""
-    if isinstance(value, str) and len(value) <= URL_LIMIT and _URL.fullmatch(value):
-        return value
-    return None
 
 
 def as_seconds(value: object) -> float | None:
@@ -90,6 +85,13 @@ def as_seconds(value: object) -> float | None:
 
 def as_task_id(value: object) -> str | None:
     return value if isinstance(value, str) and _TASK_ID.fullmatch(value) else None
+
+
+def as_mapping(value: object, what: str) -> Mapping[str, Any]:
+    """The object that `what` is; raises `UnknownDialectError` when it is none."""
+    if not isinstance(value, Mapping):
+        raise UnknownDialectError(f"expected {what} to be an object")
+    return value
 
 
 def as_text(value: object) -> str | None:

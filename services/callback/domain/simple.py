@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from services.callback.domain.addresses import as_url
 from services.callback.domain.news import (
     PROVIDER_ERROR,
     STAGES,
@@ -12,7 +13,6 @@ from services.callback.domain.news import (
     UnknownDialectError,
     as_seconds,
     as_text,
-    as_url,
 )
 
 DIALECT: Final = "simple"

@@ -4,22 +4,23 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from services.callback.domain.addresses import as_url
 from services.callback.domain.news import (
+    NO_AUDIO,
     PROVIDER_ERROR,
     STAGES,
     News,
     Stage,
     Take,
     UnknownDialectError,
+    as_mapping,
     as_seconds,
     as_task_id,
     as_text,
-    as_url,
 )
 
 DIALECT: Final = "suno"
 SUCCESS: Final = 200
-NO_AUDIO: Final = "no_audio"  # said to be complete, and names no file
 ITEMS_LIMIT: Final = 8  # two are documented
 
 _CODE: Final = re.compile(r"[0-9]{1,5}")
@@ -36,10 +37,11 @@ def parse(body: Mapping[str, Any]) -> News:
     The code decides beside the type, since pages differ on the type of an error and captured errors have no data.
     """
     code = _code(body["code"])
-    data = {} if body["data"] is None else _mapping(body["data"])
+    data = {} if body["data"] is None else as_mapping(body["data"], "data")
     items = _items(data.get("data"))
     stage = _stage(code, data.get("callbackType"))
-    takes = _takes(items) if stage is Stage.COMPLETE else ()
+    files, preview_url = _takes(items), _preview(items)  # whatever the stage: a malformed address is refused in each
+    takes = files if stage is Stage.COMPLETE else ()
     if stage is Stage.ERROR or (code != SUCCESS and not takes):
         return _failed(body, data, PROVIDER_ERROR if code == SUCCESS else str(code))
     task_id = _task_id(data)
@@ -47,8 +49,7 @@ def parse(body: Mapping[str, Any]) -> News:
         if not takes:
             return _failed(body, data, NO_AUDIO)
         return News(DIALECT, Stage.COMPLETE, task_id, takes=takes, content=_content(items))
-    preview_url = _preview(items) if stage is Stage.FIRST else None
-    if preview_url is None:  # a `first` that names no address proves no more than that the task was accepted
+    if stage is Stage.TEXT or preview_url is None:  # without an address a `first` proves no more than acceptance
         return News(DIALECT, Stage.TEXT, task_id)
     return News(DIALECT, Stage.FIRST, task_id, preview_url=preview_url)
 
@@ -68,12 +69,6 @@ def _stage(code: int, callback_type: object) -> Stage:
     if stage is None:
         raise UnknownDialectError("expected callbackType text, first, complete or error")
     return stage
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise UnknownDialectError("expected data to be an object or null")
-    return value
 
 
 def _task_id(data: _Item) -> str | None:
@@ -96,7 +91,7 @@ def _takes(items: Sequence[_Item]) -> tuple[Take, ...]:
 
 def _preview(items: Sequence[_Item]) -> str | None:
     """The first address that plays: the stream before the file, the first song before the second."""
-    named = (as_url(item.get(key)) for item in items for key in ("stream_audio_url", "audio_url"))
+    named = [as_url(item.get(key)) for item in items for key in ("stream_audio_url", "audio_url")]
     return next((url for url in named if url is not None), None)
 
 

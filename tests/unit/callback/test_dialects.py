@@ -93,8 +93,8 @@ def test_a_first_falls_back_to_the_file_when_no_stream_is_named() -> None:
     assert parsed(changed("suno/first", data=songs)).preview_url == "https://cdn1.suno.ai/a.mp3"
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "https://a b", "x" * 3000, 7, None, "\0"])
-def test_what_is_no_web_address_is_no_take(url: object) -> None:
+@pytest.mark.parametrize("url", [None, ""])
+def test_what_names_no_address_is_no_take(url: object) -> None:
     assert parsed(changed("suno/complete", data=[{"audio_url": url}])).error_code == "no_audio"
 
 
