@@ -1,6 +1,17 @@
 -- The schema after all migrations. Written by `python -m stack.schema_file`; a test compares the two.
 CREATE SCHEMA auth;
 
+CREATE FUNCTION public.attempts_in_flight(wanted text) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  RETURN (
+    SELECT count(*) FROM segment_attempts t
+      JOIN parcours_segments s ON s.id = t.segment_id JOIN quota_accounts a ON a.account = t.account
+    WHERE t.account = wanted AND t.alive AND t.rank <= 3 AND (t.rank > 1 OR t.ambiguous_at IS NULL)
+      AND (s.status NOT IN ('complete', 'failed') OR t.dispatched_at > clock_timestamp() - a.settled));
+END $$;
+
 CREATE FUNCTION public.record_segment_history() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -247,6 +258,9 @@ CREATE TABLE public.quota_accounts (
     restored_at timestamp with time zone,
     breaker_since timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
     record_info_counts boolean DEFAULT false NOT NULL,
+    settled interval DEFAULT '00:04:00'::interval NOT NULL,
+    balance numeric,
+    balance_at timestamp with time zone,
     CONSTRAINT quota_accounts_check CHECK ((slots_allowed <= slots_contract)),
     CONSTRAINT quota_accounts_slots_allowed_check CHECK ((slots_allowed >= 1)),
     CONSTRAINT quota_accounts_slots_contract_check CHECK ((slots_contract >= 1))

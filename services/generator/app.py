@@ -17,6 +17,7 @@ from libs.common.messaging import open_messaging
 from libs.common.wakeups import Wakeups, open_wakeups
 from services.generator import consumers, sweeps
 from services.generator.clients import CallbackClient, MusicClient, open_http
+from services.generator.domain.clock_watch import ClockWatch
 from services.generator.handlers.dispatch import LOOK_SECONDS, Dispatcher
 from services.generator.handlers.resources import Resources
 from services.generator.routes import make_router
@@ -84,10 +85,11 @@ async def _dispatchers(
     resources: Resources, wakeups: Wakeups, seconds: float
 ) -> AsyncIterator[list[tuple[Dispatcher, asyncio.Event]]]:
     """One sender a provider; when the block ends (the loops have stopped claiming) replies are waited for."""
-    made = []
+    made, watch = [], ClockWatch()
     for provider in resources.roster.order:
         wake = wakeups.event(Channel.QUEUE)
-        made.append((Dispatcher(resources, provider, wake), wake))
+        resources.database.also_wake(Channel.QUEUE, wake)
+        made.append((Dispatcher(resources, provider, wake, watch), wake))
     try:
         yield made
     finally:
@@ -122,4 +124,6 @@ async def _upsert_accounts(resources: Resources) -> None:
     roster = resources.roster
     async with resources.database.transaction(Channel.QUEUE) as connection:
         for account, name in sorted(roster.accounts.items()):
-            await accounts.upsert(connection, account, name, roster.provider(name).terms)
+            provider = roster.provider(name)
+            settled = provider.complete_seconds + resources.clock.late
+            await accounts.upsert(connection, account, name, provider.terms, settled)

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from libs.common.errors import Problem
 from services.generator.handlers.health import ProviderHealth, provider_health
-from services.generator.handlers.lookups import CONFIRMATIONS_PER_SECOND, Pace, confirm
+from services.generator.handlers.lookups import Pace, confirm
 from services.generator.handlers.resources import Resources
 
 
@@ -22,7 +22,7 @@ def make_router(held: "dict[str, Resources]", secret: SecretStr) -> APIRouter:
             raise Problem(401, "unauthenticated")
 
     router = APIRouter(prefix="/internal", dependencies=[Depends(guard)])
-    pace = Pace(CONFIRMATIONS_PER_SECOND)
+    pace = Pace()
 
     @router.post("/attempts/{attempt_id}/confirm")
     async def confirm_attempt(attempt_id: UUID) -> dict[str, Any]:

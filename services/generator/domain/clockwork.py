@@ -25,6 +25,12 @@ class Clockwork:
     bridge_backoff: float = 10.0  # architecture.md §5: a back-off that ends later is bridged
     expected_playable: float = 150.0  # §3: G
     wallet_every: float = 600.0  # §2.4
+    balance_every: float = 60.0  # operations.md §6.1
+    confirm_gap: float = 0.25  # §7 W4: 4/s an account, beside the 1/s of reconciliation
+    confirmation: float = 10.0  # §7 W4: then the archiver goes on without an answer
+    troubled: float = 15.0  # architecture.md §5, ADR 0007: how long a refused submission may be repeated unheard
+    stored: float = 30.0  # ADR 0007: from a delivery to the stored file, before a listener without sound is helped
+    stored_heard: float = 300.0  # ADR 0007: the same, where the listener has the preview
     maintenance: float = 60.0  # §2.4
     clean: float = 60.0  # §2.2: after it a halved account grows by a slot
     probe_every: float = 10.0  # §2.4
@@ -44,7 +50,13 @@ class Clockwork:
         return Clockwork(**values)
 
 
-_FLOORS = {"send_budget": 1.0, "connect_timeout": 1.0, "submit_timeout": 2.0, "lookup_timeout": 2.0}
+_FLOORS = {
+    "send_budget": 1.0,
+    "connect_timeout": 1.0,
+    "submit_timeout": 2.0,
+    "lookup_timeout": 2.0,
+    "confirmation": 2.0,
+}
 
 
 def _times(value: float | tuple[float, ...], factor: float) -> float | tuple[float, ...]:

@@ -1,5 +1,6 @@
 """Closes and opens accounts: what a verdict, the breaker, a balance and a clean minute do to them."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from uuid import UUID
@@ -81,6 +82,8 @@ async def ask_balance(resources: Resources, account: str) -> float | None:
     async with resources.database.connection() as connection:
         await calls.record(connection, call)
     if balance is not None:
+        async with resources.database.connection() as connection:
+            await accounts.note_balance(connection, account, balance)
         metrics.gauge(Metric.PROVIDER_CREDITS, balance, provider=provider, account=account)
     return balance
 
@@ -110,6 +113,8 @@ async def care_for_accounts(resources: Resources) -> bool:
         opened = await accounts.reopen_probed(connection, names)
         await accounts.grow(connection, names, clock.clean)
         to_ask = await accounts.wallets_to_ask(connection, names, clock.wallet_every)
+        to_read = await accounts.balances_to_ask(connection, _with_free_balance(resources), clock.balance_every)
+    await asyncio.gather(*(ask_balance(resources, account) for account in set(to_read).difference(to_ask)))
     for account in to_ask:
         if not await lacks_credits(resources, account):
             async with resources.database.transaction() as connection:
@@ -121,6 +126,13 @@ async def care_for_accounts(resources: Resources) -> bool:
         await check_breaker(resources, account)
     await _show(resources)
     return False
+
+
+def _with_free_balance(resources: Resources) -> list[str]:
+    """Accounts that cost money and whose questions do not count as calls (operations.md §6.1)."""
+    roster = resources.roster
+    providers = {each.name for each in roster.order if each.paid and not each.terms.record_info_counts}
+    return [account for account, provider in roster.accounts.items() if provider in providers]
 
 
 async def _show(resources: Resources) -> None:

@@ -37,6 +37,7 @@ async def _repoint(resources: Resources, bridge: Provider) -> None:
             expected_playable=clock.expected_playable,
             within=clock.bridge_within,
             long_backoff=clock.bridge_backoff,
+            troubled=clock.troubled,
         )
     if moved:
         resources.database.wake(Channel.QUEUE)
@@ -54,6 +55,9 @@ async def _accompany(resources: Resources, provider: Provider, bridge: Provider)
             complete=provider.complete_seconds + clock.late,
             expected_playable=clock.expected_playable,
             within=clock.bridge_within,
+            troubled=clock.troubled,
+            stored=clock.stored,
+            stored_heard=clock.stored_heard,
         )
     for row in rows:
         await _enqueue(resources, row["run_id"], row["segment_id"], bridge)

@@ -19,7 +19,7 @@ from services.generator.domain.request import SegmentBrief
 from services.generator.domain.verdicts import Verdict
 from services.generator.handlers.decision import decide, read_segment
 from services.generator.handlers.resources import Resources
-from services.generator.storage import claims, queue, segments
+from services.generator.storage import claims, segments
 from services.generator.storage.segments import LockedSegment
 
 
@@ -56,19 +56,25 @@ def boot_clock() -> float:
 
 async def claim(resources: Resources, provider: Provider) -> Claim | NoClaim:
     """Claim the most urgent segment that waits for this provider. Any number of processes may do so at once."""
+    async with resources.database.connection() as connection:
+        return await claim_on(connection, resources, provider)
+
+
+async def claim_on(connection: Connection, resources: Resources, provider: Provider) -> Claim | NoClaim:
+    """Claim on a connection that the caller keeps: giving one back costs a round trip, each time."""
     claimed_at = boot_clock()
     try:
-        async with resources.database.transaction() as connection:
-            slot = await claims.pick_slot(connection, resources.roster.accounts_of(provider.name))
-            if slot is None or (slot["guarded"] and not await claims.admit(connection, slot["account"])):
-                return NoClaim.NOTHING
-            segment, bridge = await _take(connection, resources, provider, slot)
-            if segment is None or not _may_be_sent(segment, provider, bridge=bridge):
+        async with connection.transaction():
+            picked = await _pick(connection, resources, provider)
+            if not await segments.lock(connection, picked["run_id"], picked["segment_id"]):
+                return NoClaim.DROPPED
+            segment = await read_segment(connection, resources, picked["segment_id"])
+            if segment is None or not _may_be_sent(segment, provider, bridge=picked["bridge"]):
                 return NoClaim.DROPPED
             if await _is_spent(connection, resources, provider, segment):
                 made: Claim | NoClaim = NoClaim.DROPPED
             else:
-                made = await _attempt(connection, provider, segment, slot, bridge=bridge, claimed_at=claimed_at)
+                made = await _attempt(connection, provider, segment, picked, claimed_at)
             reach("before_claim_commit")
     except _NothingDueError:
         return NoClaim.NOTHING
@@ -76,17 +82,15 @@ async def claim(resources: Resources, provider: Provider) -> Claim | NoClaim:
     return made
 
 
-async def _take(
-    connection: Connection, resources: Resources, provider: Provider, slot: asyncpg.Record
-) -> tuple[LockedSegment | None, bool]:
-    row = await queue.take_most_urgent(
-        connection, provider.name, resources.tracks, window=slot["quota_window"], user_cap=slot["user_cap"]
-    )
-    if row is None:
+async def _pick(connection: Connection, resources: Resources, provider: Provider) -> asyncpg.Record:
+    accounts, tracks = resources.roster.accounts_of(provider.name), resources.tracks
+    picked = await claims.pick(connection, accounts, provider.name, tracks)
+    if picked is not None and picked["guarded"]:
+        admitted = await claims.admit(connection, picked["account"])
+        picked = await claims.pick_for(connection, picked, provider.name, tracks) if admitted else None
+    if picked is None or picked["segment_id"] is None:
         raise _NothingDueError
-    if not await segments.lock(connection, row["run_id"], row["segment_id"]):
-        return None, False
-    return await read_segment(connection, resources, row["segment_id"]), row["bridge"]
+    return picked
 
 
 def _may_be_sent(segment: LockedSegment, provider: Provider, *, bridge: bool) -> bool:
@@ -118,8 +122,6 @@ async def _attempt(
     provider: Provider,
     segment: LockedSegment,
     slot: asyncpg.Record,
-    *,
-    bridge: bool,
     claimed_at: float,
 ) -> Claim:
     token = uuid4()
@@ -130,7 +132,7 @@ async def _attempt(
         provider=provider.name,
         account=slot["account"],
         slot_no=slot["slot_no"],
-        bridge=bridge and bool(segment.live_providers),
+        bridge=slot["bridge"] and bool(segment.live_providers),
         token_sha256=hashlib.sha256(str(token).encode()).digest(),
     )
     if await move_segment(connection, segment.id, "generating", callback_token=token) is None:

@@ -9,13 +9,14 @@ import asyncpg
 import structlog
 
 from libs.common import fault_points
-from libs.common.database import UNAVAILABLE
+from libs.common.database import UNAVAILABLE, Connection
 from services.generator.domain.answers import Answer, Refused
+from services.generator.domain.clock_watch import ClockWatch
 from services.generator.domain.providers import Provider
-from services.generator.handlers.claim import Claim, NoClaim, boot_clock, claim
+from services.generator.handlers.claim import Claim, NoClaim, boot_clock, claim_on
 from services.generator.handlers.reply import conclude
 from services.generator.handlers.resources import Resources
-from services.generator.storage import queue
+from services.generator.storage import accounts, queue
 
 LOOK_SECONDS: Final = 0.25  # §2.2: at most, whatever was or was not notified
 LEAST_PAUSE_SECONDS: Final = 0.02  # a slot or row that another generator holds for the moment
@@ -29,8 +30,9 @@ _log = structlog.get_logger()
 class Dispatcher:
     """The sender of one provider; `turn` is the round of a loop, `finish` waits for what is under way."""
 
-    def __init__(self, resources: Resources, provider: Provider, wake: asyncio.Event) -> None:
+    def __init__(self, resources: Resources, provider: Provider, wake: asyncio.Event, watch: ClockWatch) -> None:
         self._resources = resources
+        self._watch = watch
         self._provider = provider
         self._wake = wake
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -41,20 +43,16 @@ class Dispatcher:
         return self._provider.name
 
     async def turn(self) -> bool:
-        """Claim one segment and send it in the background; true when another may be claimable at once."""
-        if not await self._is_waiting():
-            return await self._pause()
-        await self._room.acquire()
-        made: Claim | NoClaim = NoClaim.NOTHING
-        try:
-            made = await claim(self._resources, self._provider)
-        finally:
-            if not isinstance(made, Claim):
-                self._room.release()
-        if isinstance(made, Claim):
-            self._send(made)
-            return True
-        return made is NoClaim.DROPPED or await self._pause()
+        """Claim what can be claimed, each sent in the background; true when more may be claimable at once."""
+        async with self._resources.database.connection() as connection:
+            if await self._is_waiting(connection):
+                for _ in range(AT_ONCE):
+                    if await self._claim_one(connection) is NoClaim.NOTHING:
+                        break
+                else:
+                    return True
+            seconds = await self._pause_seconds(connection)
+        return await self._pause(seconds)
 
     async def finish(self, seconds: float) -> None:
         """Wait for replies; what is not read by then is left to its lease and to the sweeps."""
@@ -63,6 +61,18 @@ class Dispatcher:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    async def _claim_one(self, connection: Connection) -> Claim | NoClaim:
+        await self._room.acquire()
+        made: Claim | NoClaim = NoClaim.NOTHING
+        try:
+            made = await claim_on(connection, self._resources, self._provider)
+        finally:
+            if not isinstance(made, Claim):
+                self._room.release()
+        if isinstance(made, Claim):
+            self._send(made)
+        return made
 
     def _send(self, made: Claim) -> None:
         task = asyncio.create_task(self._submit(made), name=f"submit-{made.attempt_id}")
@@ -90,16 +100,24 @@ class Dispatcher:
         fault_points.reach("reply_read")
         return answer
 
-    async def _is_waiting(self) -> bool:
-        async with self._resources.database.connection() as connection:
-            return await queue.is_waiting(connection, self._provider.name, self._resources.tracks)
+    async def _is_waiting(self, connection: Connection) -> bool:
+        """Look at the queue, and on the way at the clock by which slots get free."""
+        before = boot_clock()
+        is_waiting, now = await queue.look(connection, self._provider.name, self._resources.tracks)
+        step = self._watch.step(before, now, boot_clock())
+        if step:
+            async with connection.transaction():
+                await accounts.freeze_after_step(connection, self._resources.roster.account_names)
+            _log.error("database_clock_stepped", seconds=round(step, 3))
+        return is_waiting and not step
 
-    async def _pause(self) -> bool:
-        """Sleep until a slot gets free or a back-off ends, if that is sooner than the loop's own look; true then."""
+    async def _pause_seconds(self, connection: Connection) -> float | None:
         resources = self._resources
-        accounts = resources.roster.accounts_of(self._provider.name)
-        async with resources.database.connection() as connection:
-            seconds = await queue.pause_seconds(connection, self._provider.name, resources.tracks, accounts)
+        names = resources.roster.accounts_of(self._provider.name)
+        return await queue.pause_seconds(connection, self._provider.name, resources.tracks, names)
+
+    async def _pause(self, seconds: float | None) -> bool:
+        """Sleep until a slot gets free or a back-off ends, if that is sooner than the loop's own look; true then."""
         if seconds is None or seconds >= LOOK_SECONDS:
             return False
         with contextlib.suppress(TimeoutError):

@@ -2,8 +2,10 @@
 
 import structlog
 
+from libs.common import metrics
 from libs.common.database import Connection
 from libs.common.events import SegmentFailed
+from libs.common.metrics import Metric
 from services.generator.domain.next_step import after_failure
 from services.generator.handlers.account_care import close_for
 from services.generator.handlers.decision import decide
@@ -41,4 +43,5 @@ async def attempt_failed(connection: Connection, event: SegmentFailed, *, resour
     if judgement.known:
         _log.warning("attempt_failed", verdict=str(judgement.verdict), **facts)
     else:
+        metrics.count(Metric.UNKNOWN_PROVIDER_CODES, provider=provider.name)
         _log.error("unknown_provider_code", **facts)

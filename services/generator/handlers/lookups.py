@@ -1,20 +1,19 @@
 """Asks the provider what became of a task: for a webhook that is late, and for a claim to be confirmed (W4)."""
 
 import asyncio
+import contextlib
 import time
-from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 
+from libs.common import metrics
+from libs.common.metrics import Metric
 from services.generator.domain.answers import Finding
 from services.generator.domain.providers import Provider
 from services.generator.handlers.resources import Resources
-from services.generator.storage import attempts, calls
+from services.generator.storage import accounts, attempts, calls
 from services.generator.storage.attempts import Attempt
-
-CONFIRMATIONS_PER_SECOND: Final = 4.0  # §7 W4, an account; beside the 1/s of reconciliation
-CONFIRMATION_WAIT_SECONDS: Final = 5.0  # the archiver waits 10 s for the whole answer
 
 _log = structlog.get_logger()
 
@@ -22,15 +21,22 @@ _log = structlog.get_logger()
 async def sweep_overdue(resources: Resources) -> bool:
     """Look one attempt up whose next stage is late, and tell the callback what was found; true when one was."""
     for provider in resources.roster.order:
-        if provider.terms.record_info_counts:
-            continue  # a look-up would cost a generation; the silent sweep still ends the wait
-        attempt = await _next_attempt(resources, provider)
-        if attempt is not None and attempt.provider_task_id is not None:
-            await _look_up(resources, attempt, attempt.provider_task_id)
+        poll_id = uuid4()
+        with contextlib.suppress(_NoSlotError):
+            attempt, slot_no = await _next_attempt(resources, provider, poll_id)
+            if attempt is not None and attempt.provider_task_id is not None:
+                finding = await _look_up(resources, attempt, attempt.provider_task_id)
+                if slot_no is not None and finding.state != "unknown":  # else nobody read a reply: the lease ends it
+                    async with resources.database.connection() as connection:
+                        await accounts.return_slot(connection, attempt.account, slot_no, poll_id)
     return False
 
 
-async def _next_attempt(resources: Resources, provider: Provider) -> Attempt | None:
+class _NoSlotError(Exception):
+    """Rolls the transaction back: a question that counts as a call waits until no generation does."""
+
+
+async def _next_attempt(resources: Resources, provider: Provider, poll_id: UUID) -> tuple[Attempt | None, int | None]:
     clock = resources.clock
     async with resources.database.transaction() as connection:
         attempt_id = await attempts.next_to_look_up(
@@ -42,10 +48,16 @@ async def _next_attempt(resources: Resources, provider: Provider) -> Attempt | N
             every=clock.lookup_every,
             gap=clock.lookup_gap,
         )
-        return None if attempt_id is None else await attempts.get(connection, attempt_id)
+        attempt = None if attempt_id is None else await attempts.get(connection, attempt_id)
+        if attempt is None or not provider.terms.record_info_counts:
+            return attempt, None
+        slot_no = await accounts.lease_for_poll(connection, attempt.account, poll_id)
+        if slot_no is None:
+            raise _NoSlotError
+        return attempt, slot_no
 
 
-async def _look_up(resources: Resources, attempt: Attempt, task_id: str) -> None:
+async def _look_up(resources: Resources, attempt: Attempt, task_id: str) -> Finding:
     finding = await _ask(resources, attempt, task_id)
     async with resources.database.connection() as connection:
         await attempts.note_fact(connection, attempt.id, "record_info", finding.state)
@@ -53,6 +65,7 @@ async def _look_up(resources: Resources, attempt: Attempt, task_id: str) -> None
     known_already = finding.stage == "first" and attempt.rank >= 3  # noqa: PLR2004 - rank 3 is `first` (§4.1)
     if finding.news is not None and not known_already:
         await resources.callback.news(attempt.id, finding.news)
+    return finding
 
 
 async def _ask(resources: Resources, attempt: Attempt, task_id: str) -> Finding:
@@ -66,30 +79,43 @@ async def _ask(resources: Resources, attempt: Attempt, task_id: str) -> Finding:
 
 
 class Pace:
-    """At most so many questions a second for each account, in order of asking."""
+    """Keeps a gap between the questions about each account, in order of asking."""
 
-    def __init__(self, per_second: float) -> None:
-        self._gap = 1.0 / per_second
+    def __init__(self) -> None:
         self._next: dict[str, float] = {}
 
-    async def wait(self, account: str, at_most: float) -> bool:
+    async def wait(self, account: str, gap: float, at_most: float) -> bool:
         """Wait for one's turn; false, without waiting, when it would take longer."""
         now = time.monotonic()
         turn = max(now, self._next.get(account, now))
         if turn - now > at_most:
             return False
-        self._next[account] = turn + self._gap
+        self._next[account] = turn + gap
         await asyncio.sleep(turn - now)
         return True
 
 
 async def confirm(resources: Resources, pace: Pace, attempt_id: UUID) -> Finding | None:
     """What the provider itself says of an attempt; `None` when there is no such attempt, `unknown` when not asked."""
+    clock = resources.clock
     async with resources.database.connection() as connection:
         attempt = await attempts.get(connection, attempt_id)
     if attempt is None:
         return None
-    counts = resources.roster.provider(attempt.provider).terms.record_info_counts
-    if attempt.provider_task_id is None or counts or not await pace.wait(attempt.account, CONFIRMATION_WAIT_SECONDS):
+    if attempt.provider_task_id is None:
         return Finding("unknown")
-    return await _ask(resources, attempt, attempt.provider_task_id)
+    if resources.roster.provider(attempt.provider).terms.record_info_counts:
+        return _unasked("off")
+    try:
+        async with asyncio.timeout(clock.confirmation):
+            if not await pace.wait(attempt.account, clock.confirm_gap, clock.confirmation):
+                return _unasked("busy")
+            return await _ask(resources, attempt, attempt.provider_task_id)
+    except TimeoutError:
+        return _unasked("late")
+
+
+def _unasked(outcome: str) -> Finding:
+    """Nobody confirms the claim: token, host list and the look at the file carry it (W1, F1, F2), and it is counted."""
+    metrics.count(Metric.FILE_CONFIRMATIONS, outcome=outcome)
+    return Finding("unknown")

@@ -68,9 +68,8 @@ async def _refused(resources: Resources, claim: Claim, answer: Refused, seconds:
     verdict, code = answer.judgement.verdict, answer.judgement.code
     async with resources.database.transaction(Channel.QUEUE, Channel.OUTBOX) as connection:
         if verdict is Verdict.THROTTLE:
-            await accounts.freeze_and_halve(connection, claim.account)
-        else:
-            await accounts.return_slot(connection, claim.account, claim.slot_no, claim.attempt_id)
+            await accounts.freeze_and_halve(connection, claim.account)  # all slots are locked in order first
+        await accounts.return_slot(connection, claim.account, claim.slot_no, claim.attempt_id)
         await account_care.close_for(connection, resources, claim.account, verdict)
         if not await segments.lock(connection, claim.run_id, claim.brief.segment_id):
             return
@@ -139,6 +138,7 @@ def _alert(claim: Claim, judgement: Judgement) -> None:
     metrics.count(Metric.SEGMENT_ERRORS, provider=claim.provider.name, error_code=judgement.code)
     facts = {"provider": claim.provider.name, "attempt": claim.attempt_no, "error_code": judgement.code}
     if not judgement.known:
+        metrics.count(Metric.UNKNOWN_PROVIDER_CODES, provider=claim.provider.name)
         _log.error("unknown_provider_code", **facts)
     elif judgement.verdict in (Verdict.RETRY, Verdict.AMBIGUOUS, Verdict.THROTTLE):
         _log.warning("submission_failed", verdict=str(judgement.verdict), **facts)

@@ -17,12 +17,15 @@ _log = structlog.get_logger()
 
 async def sweep_silent(resources: Resources) -> bool:
     """One round: five minutes without a word, or fifteen whatever the provider says."""
-    clock = resources.clock
-    async with resources.database.connection() as connection:
-        rows = await attempts.silent(connection, clock.silent, clock.silent_running)
-    for row in rows:
-        await _stop_waiting(resources, row["id"], still_running=row["is_running"] is True)
-    return False
+    clock, beyond = resources.clock, attempts.FROM_THE_START
+    while True:  # page by page: old ones that are still waited for must not hide younger ones
+        async with resources.database.connection() as connection:
+            rows = await attempts.silent(connection, clock.silent, clock.silent_running, beyond)
+        if not rows:
+            return False
+        for row in rows:
+            await _stop_waiting(resources, row["id"], still_running=row["is_running"] is True)
+        beyond = rows[-1]["dispatched_at"], rows[-1]["id"]
 
 
 async def _stop_waiting(resources: Resources, attempt_id: UUID, *, still_running: bool) -> None:

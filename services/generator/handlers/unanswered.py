@@ -65,9 +65,12 @@ async def _ask_again(resources: Resources, provider: Provider, attempt_id: UUID)
             lambda now: after_ambiguity(now, provider, resources.clock, resent_before=resent),
             "no_reply",
         )
+        twice = provider.paid and isinstance(step, Ask) and resources.roster.provider(step.provider).paid
+        if twice:  # in the row too, since a counter dies with its process
+            await attempts.note_fact(connection, attempt_id, "possible_double_charge", value=True)
         reach("before_resend_commit")
     reach("after_resend_commit")
-    if not (provider.paid and isinstance(step, Ask) and resources.roster.provider(step.provider).paid):
+    if not twice:
         return None
     _log.error("possible_double_charge", provider=provider.name, attempt=attempt.attempt_no)
     metrics.count(Metric.POSSIBLE_DOUBLE_CHARGE, provider=provider.name)

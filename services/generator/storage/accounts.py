@@ -13,13 +13,13 @@ from services.generator.domain.providers import AccountTerms
 # slots_allowed shrinks only where a smaller contract would break its CHECK.
 _UPSERT: Final = """
 INSERT INTO quota_accounts AS a (account, provider, slots_contract, slots_allowed, quota_window, hold, lease, user_cap,
-                                 max_in_flight, probe_every, record_info_counts)
-VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, $9, $10)
+                                 max_in_flight, probe_every, record_info_counts, settled)
+VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (account) DO UPDATE SET
   provider = excluded.provider, slots_contract = excluded.slots_contract,
   slots_allowed = least(a.slots_allowed, excluded.slots_contract), quota_window = excluded.quota_window,
   hold = excluded.hold, lease = excluded.lease, user_cap = excluded.user_cap, max_in_flight = excluded.max_in_flight,
-  probe_every = excluded.probe_every, record_info_counts = excluded.record_info_counts
+  probe_every = excluded.probe_every, record_info_counts = excluded.record_info_counts, settled = excluded.settled
 """
 _ADD_SLOTS: Final = """
 INSERT INTO quota_slots (account, slot_no) SELECT $1, generate_series(1, $2::int) ON CONFLICT DO NOTHING
@@ -35,6 +35,23 @@ _LOCK_SLOTS: Final = "SELECT slot_no FROM quota_slots WHERE account = $1 ORDER B
 _FREEZE: Final = """
 UPDATE quota_slots s SET free_at = greatest(free_at, clock_timestamp() + a.hold) FROM quota_accounts a
 WHERE a.account = s.account AND s.account = $1
+"""
+# The database's clock has jumped: what is under way rests for a lease, everything else for a hold, from now.
+_FREEZE_AFTER_STEP: Final = """
+UPDATE quota_slots s SET free_at = clock_timestamp() + CASE WHEN t.id IS NULL THEN a.hold ELSE a.lease END
+FROM quota_slots locked JOIN quota_accounts a USING (account)
+  LEFT JOIN segment_attempts t ON t.id = locked.attempt_id AND t.outcome IS NULL AND NOT t.facts ? 'replied'
+WHERE locked.account = ANY ($1) AND (s.account, s.slot_no) = (locked.account, locked.slot_no)
+"""
+_LEASE_FOR_POLL: Final = """
+UPDATE quota_slots q SET free_at = clock_timestamp() + p.lease, attempt_id = $2
+FROM (SELECT s.account, s.slot_no, a.lease FROM quota_slots s JOIN quota_accounts a USING (account)
+      WHERE s.account = $1 AND a.closed_until <= clock_timestamp() AND s.slot_no <= a.slots_allowed
+        AND s.free_at <= clock_timestamp()
+        AND NOT EXISTS (SELECT FROM generation_queue w
+                        WHERE w.provider = a.provider AND w.not_before <= clock_timestamp())
+      ORDER BY s.free_at, s.slot_no LIMIT 1 FOR UPDATE OF s SKIP LOCKED) p
+WHERE (q.account, q.slot_no) = (p.account, p.slot_no) RETURNING q.slot_no
 """
 _HALVE: Final = """
 UPDATE quota_accounts SET slots_allowed = greatest(1, slots_allowed / 2), throttled_at = clock_timestamp()
@@ -67,8 +84,13 @@ ORDER BY t.dispatched_at DESC LIMIT 20
 _ON_PROBATION: Final = "SELECT close_reason IS NOT NULL FROM quota_accounts WHERE account = $1 FOR UPDATE"
 
 
-async def upsert(connection: Connection, account: str, provider: str, terms: AccountTerms) -> None:
-    """Write what the configuration says of an account and add the slots it lacks."""
+async def upsert(
+    connection: Connection, account: str, provider: str, terms: AccountTerms, settled_seconds: float
+) -> None:
+    """Write what the configuration says of an account and add the slots it lacks.
+
+    `settled_seconds`: by then after its dispatch the provider is done with a generation, late or not.
+    """
     await connection.execute(
         _UPSERT,
         account,
@@ -81,6 +103,7 @@ async def upsert(connection: Connection, account: str, provider: str, terms: Acc
         terms.max_in_flight,
         timedelta(seconds=terms.probe_seconds),
         terms.record_info_counts,
+        timedelta(seconds=settled_seconds),
     )
     await connection.execute(_ADD_SLOTS, account, terms.slots)
 
@@ -105,6 +128,24 @@ async def freeze_and_halve(connection: Connection, account: str) -> None:
     await connection.fetch(_LOCK_SLOTS, account)
     await connection.execute(_FREEZE, account)
     await connection.execute(_HALVE, account)
+
+
+async def freeze_after_step(connection: Connection, accounts: list[str]) -> None:
+    """Begin all slots' waits anew, since the moments they were to end at have lost their meaning."""
+    for account in sorted(accounts):
+        await connection.fetch(_LOCK_SLOTS, account)
+    await connection.execute(_FREEZE_AFTER_STEP, accounts)
+
+
+async def lease_for_poll(connection: Connection, account: str, poll_id: UUID) -> int | None:
+    """A slot for a question that counts as a call: only when no generation waits; `return_slot` gives it back."""
+    found: int | None = await connection.fetchval(_LEASE_FOR_POLL, account, poll_id)
+    return found
+
+
+async def note_balance(connection: Connection, account: str, balance: float) -> None:
+    """Keep what the credit endpoint said."""
+    await connection.execute(_NOTE_BALANCE, account, balance)
 
 
 async def close(
@@ -141,7 +182,7 @@ RETURNING a.account
 _GROW: Final = """
 UPDATE quota_accounts a SET slots_allowed = slots_allowed + 1, restored_at = clock_timestamp()
 WHERE a.account IN (SELECT account FROM quota_accounts WHERE account = ANY ($1) AND slots_allowed < slots_contract
-    AND close_reason IS NULL AND throttled_at < clock_timestamp() - $2::interval
+    AND close_reason IS NULL AND coalesce(throttled_at, 'epoch') < clock_timestamp() - $2::interval
     AND coalesce(restored_at, 'epoch') < clock_timestamp() - $2::interval FOR UPDATE SKIP LOCKED)
 RETURNING a.account
 """
@@ -151,10 +192,18 @@ WHERE a.account IN (SELECT account FROM quota_accounts WHERE account = ANY ($1) 
     AND coalesce(restored_at, 'epoch') < clock_timestamp() - $2::interval FOR UPDATE SKIP LOCKED)
 RETURNING a.account
 """
+_BALANCES: Final = """
+UPDATE quota_accounts a SET balance_at = clock_timestamp()
+WHERE a.account IN (SELECT account FROM quota_accounts WHERE account = ANY ($1)
+    AND coalesce(balance_at, 'epoch') < clock_timestamp() - $2::interval FOR UPDATE SKIP LOCKED)
+RETURNING a.account
+"""
+_NOTE_BALANCE: Final = "UPDATE quota_accounts SET balance = $2, balance_at = clock_timestamp() WHERE account = $1"
 _STATES: Final = """
-SELECT a.account, a.provider, a.close_reason, a.closed_until <= clock_timestamp() AS is_open, a.slots_allowed,
-  a.slots_contract, (SELECT count(*) FROM quota_slots s WHERE s.account = a.account AND s.free_at > clock_timestamp())
-  AS slots_busy FROM quota_accounts a WHERE a.account = ANY ($1) ORDER BY a.account
+SELECT a.account, a.provider, a.close_reason, a.closed_until <= clock_timestamp() AS is_open,
+  nullif(a.closed_until, 'infinity') AS closed_until, a.slots_allowed, a.slots_contract, a.balance::float8 AS balance,
+  (SELECT count(*) FROM quota_slots s WHERE s.account = a.account AND s.free_at > clock_timestamp()) AS slots_busy
+FROM quota_accounts a WHERE a.account = ANY ($1) ORDER BY a.account
 """
 
 
@@ -171,6 +220,11 @@ async def grow(connection: Connection, accounts: list[str], clean_seconds: float
 async def wallets_to_ask(connection: Connection, accounts: list[str], every_seconds: float) -> list[str]:
     """Accounts closed for want of credits that are due to be asked again; marks them as asked."""
     return [row["account"] for row in await connection.fetch(_WALLETS, accounts, timedelta(seconds=every_seconds))]
+
+
+async def balances_to_ask(connection: Connection, accounts: list[str], every_seconds: float) -> list[str]:
+    """Accounts whose balance was not asked for so long; marks them as asked."""
+    return [row["account"] for row in await connection.fetch(_BALANCES, accounts, timedelta(seconds=every_seconds))]
 
 
 async def states(connection: Connection, accounts: list[str]) -> list[asyncpg.Record]:

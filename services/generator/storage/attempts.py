@@ -1,7 +1,7 @@
 """Attempts: what the generator writes of them, and the lists its sweeps work through."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,7 +18,8 @@ _LOCK: Final = "SELECT id FROM segment_attempts WHERE id = $1 FOR NO KEY UPDATE"
 # Step 4 of §4.2: a callback may have come first; then the same values are written again.
 _ACCEPT: Final = """
 UPDATE segment_attempts SET provider_task_id = coalesce(provider_task_id, $2), rank = greatest(rank, 2),
-  submitted_at = coalesce(submitted_at, clock_timestamp()), cost = coalesce(cost, $3)
+  submitted_at = coalesce(submitted_at, clock_timestamp()), cost = coalesce(cost, $3),
+  facts = facts || '{"replied": true}'
 WHERE id = $1 RETURNING provider_task_id
 """
 _NOTE_SURPLUS: Final = """
@@ -115,6 +116,7 @@ async def resent_before(connection: Connection, attempt: Attempt) -> bool:
 
 # Lists of the sweeps: live attempts of segments that are not complete ----------------------------------------------
 
+FROM_THE_START: Final = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))  # before the first page
 _UNANSWERED: Final = """
 SELECT t.id, t.dispatched_at < clock_timestamp() - $2::interval AS is_unadopted
 FROM segment_attempts t JOIN parcours_segments s ON s.id = t.segment_id
@@ -138,22 +140,34 @@ RETURNING id
 """
 _LOOK_UP_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('generator look-up'))"
 _SILENT: Final = """
-SELECT t.id, t.facts ->> 'record_info' = 'running' AS is_running
+SELECT t.id, t.dispatched_at, t.facts ->> 'record_info' = 'running' AS is_running
 FROM segment_attempts t JOIN parcours_segments s ON s.id = t.segment_id
 WHERE t.alive AND t.rank IN (2, 3) AND s.status <> 'complete' AND (
     coalesce(t.news_at, t.submitted_at, t.dispatched_at) < clock_timestamp() - $2::interval
     OR (coalesce(t.news_at, t.submitted_at, t.dispatched_at) < clock_timestamp() - $1::interval
         AND t.facts ->> 'record_info' IS DISTINCT FROM 'running'))
-ORDER BY t.dispatched_at LIMIT 50
+  AND (t.dispatched_at, t.id) > ($3, $4)
+ORDER BY t.dispatched_at, t.id LIMIT 50
 """
-# Bridged: needed soon; ambiguous, or its stage is late; nobody else at it.
+# Bridged: needed soon, nobody else at it, and ambiguous; or its stage is late; or (ADR 0007) nothing was accepted for a
+# while; or an accepted attempt failed before this one; or the archiver tries in vain to fetch what was delivered.
 _TO_BRIDGE: Final = """
 SELECT t.segment_id, s.run_id FROM segment_attempts t JOIN parcours_segments s ON s.id = t.segment_id
-WHERE t.alive AND t.rank <= 3 AND t.provider = $1 AND s.status IN ('queued', 'generating', 'first')
+WHERE t.alive AND t.provider = $1 AND s.status IN ('queued', 'generating', 'first')
   AND s.due_at + CASE WHEN s.segment_index = 0 OR s.due_at <= s.requested_at THEN interval '0' ELSE $4::interval END
     <= clock_timestamp() + $5::interval
-  AND (t.ambiguous_at IS NOT NULL AND t.rank = 1
-    OR clock_timestamp() > t.dispatched_at + CASE WHEN t.rank <= 2 THEN $2::interval ELSE $3::interval END)
+  AND (t.rank = 1 AND t.ambiguous_at IS NOT NULL
+    OR t.rank <= 3
+      AND clock_timestamp() > t.dispatched_at + CASE WHEN t.rank <= 2 THEN $2::interval ELSE $3::interval END
+    OR t.rank = 1 AND s.requested_at < clock_timestamp() - $7::interval AND EXISTS (
+      SELECT FROM segment_attempts b WHERE b.segment_id = s.id AND b.outcome = 'refused'
+        AND b.dispatched_at >= s.requested_at AND b.error_code <> 'transport_too_late')
+    OR t.rank = 2 AND EXISTS (
+      SELECT FROM segment_attempts b WHERE b.segment_id = s.id AND NOT b.alive AND b.outcome IS NULL AND b.rank > 1
+        AND b.provider = t.provider AND b.dispatched_at >= coalesce(s.requested_at, 'epoch'))
+    OR t.rank = 5
+      AND t.delivered_at < clock_timestamp() - CASE WHEN s.status = 'first' THEN $9::interval ELSE $8::interval END
+      AND EXISTS (SELECT FROM archive_jobs j WHERE j.attempt_id = t.id AND j.kind = 'final' AND j.tries > 1))
   AND NOT EXISTS (SELECT FROM generation_queue q WHERE q.segment_id = s.id)
   AND NOT EXISTS (SELECT FROM segment_attempts o WHERE o.segment_id = s.id AND o.alive AND o.provider = $6)
 LIMIT 50
@@ -193,9 +207,11 @@ async def next_to_look_up(
     return found
 
 
-async def silent(connection: Connection, after: float, at_most: float) -> list[asyncpg.Record]:
-    """Accepted attempts without news: id, is_running."""
-    return list(await connection.fetch(_SILENT, timedelta(seconds=after), timedelta(seconds=at_most)))
+async def silent(
+    connection: Connection, after: float, at_most: float, beyond: tuple[datetime, UUID]
+) -> list[asyncpg.Record]:
+    """A page of accepted attempts without news, oldest first, beyond a place: id, dispatched_at, is_running."""
+    return list(await connection.fetch(_SILENT, timedelta(seconds=after), timedelta(seconds=at_most), *beyond))
 
 
 async def to_bridge(
@@ -207,10 +223,14 @@ async def to_bridge(
     complete: float,
     expected_playable: float,
     within: float,
+    troubled: float,
+    stored: float,
+    stored_heard: float,
 ) -> list[asyncpg.Record]:
     """Segments that the bridging provider should make beside a live attempt of `provider`: segment_id, run_id."""
     spans = [timedelta(seconds=seconds) for seconds in (first, complete, expected_playable, within)]
-    return list(await connection.fetch(_TO_BRIDGE, provider, *spans, bridge))
+    more = [timedelta(seconds=seconds) for seconds in (troubled, stored, stored_heard)]
+    return list(await connection.fetch(_TO_BRIDGE, provider, *spans, bridge, *more))
 
 
 async def mark_surplus(connection: Connection, settled: float) -> list[asyncpg.Record]:

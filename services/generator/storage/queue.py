@@ -8,27 +8,10 @@ import asyncpg
 
 from libs.common.database import Connection
 
-# Two index walks instead of one sort of the whole queue (§2.5: 1.1 ms instead of 2.6 over 4,000 rows). `fair`: people
-# below their cap; `spare`: nobody below the cap is waiting, so that the slot is not wasted.
-_TAKE: Final = """
-WITH capped AS MATERIALIZED (
-  SELECT user_id FROM segment_attempts WHERE $4::int IS NOT NULL AND dispatched_at > clock_timestamp() - $3::interval
-  GROUP BY user_id HAVING count(*) >= $4),
-fair AS MATERIALIZED (
-  SELECT q.segment_id FROM generation_queue q
-  WHERE q.provider = $1 AND q.track = ANY ($2) AND q.not_before <= clock_timestamp()
-    AND NOT EXISTS (SELECT FROM capped c WHERE c.user_id = q.user_id)
-  ORDER BY q.due_at, q.segment_index, q.enqueued_at LIMIT 1 FOR UPDATE OF q SKIP LOCKED),
-spare AS MATERIALIZED (
-  SELECT q.segment_id FROM generation_queue q
-  WHERE NOT EXISTS (SELECT FROM fair) AND q.provider = $1 AND q.track = ANY ($2) AND q.not_before <= clock_timestamp()
-  ORDER BY q.due_at, q.segment_index, q.enqueued_at LIMIT 1 FOR UPDATE OF q SKIP LOCKED)
-DELETE FROM generation_queue q USING (TABLE fair UNION ALL TABLE spare) p WHERE q.segment_id = p.segment_id
-RETURNING q.segment_id, q.run_id, q.bridge
-"""
-_WAITING: Final = """
+_LOOK: Final = """
 SELECT EXISTS (SELECT FROM generation_queue
-               WHERE provider = $1 AND track = ANY ($2) AND not_before <= clock_timestamp())
+               WHERE provider = $1 AND track = ANY ($2) AND not_before <= clock_timestamp()) AS is_waiting,
+  extract(epoch FROM clock_timestamp())::float8 AS now
 """
 # Seconds until something may be claimable: a back-off that ends, and a slot of an open account that gets free.
 # NULL: nothing waits, or no account will open by itself.
@@ -38,8 +21,7 @@ SELECT CASE WHEN w.earliest IS NULL OR f.earliest IS NULL THEN NULL
 FROM (SELECT min(not_before) AS earliest FROM generation_queue WHERE provider = $1 AND track = ANY ($2)) w,
   (SELECT min(greatest(s.free_at, a.closed_until)) AS earliest FROM quota_slots s JOIN quota_accounts a USING (account)
    WHERE a.account = ANY ($3) AND s.slot_no <= a.slots_allowed AND a.closed_until < 'infinity'
-     AND (a.max_in_flight IS NULL OR a.max_in_flight > (SELECT count(*) FROM segment_attempts t
-       WHERE t.account = a.account AND t.alive AND t.rank <= 3))) f
+     AND (a.max_in_flight IS NULL OR a.max_in_flight > attempts_in_flight(a.account))) f
 """
 _ENQUEUE: Final = """
 INSERT INTO generation_queue (segment_id, run_id, user_id, track, provider, bridge, due_at, segment_index, not_before)
@@ -57,7 +39,7 @@ UPDATE generation_queue SET provider = $2, not_before = 'epoch'
 WHERE segment_id IN (SELECT segment_id FROM generation_queue WHERE provider <> ALL ($1) FOR UPDATE SKIP LOCKED)
 """
 # The rows that composer should have: the listener needs them soon, and they wait for a closed account, for a long
-# back-off, or because an accepted attempt has failed (architecture.md §5).
+# back-off, because an accepted attempt has failed (architecture.md §5), or nothing was accepted for a while (ADR 0007).
 _BRIDGE: Final = """
 UPDATE generation_queue SET provider = $1, not_before = 'epoch'
 WHERE segment_id IN (
@@ -69,7 +51,10 @@ WHERE segment_id IN (
       OR NOT EXISTS (SELECT FROM quota_accounts a
                      WHERE a.provider = q.provider AND a.account = ANY ($2) AND a.closed_until <= clock_timestamp())
       OR EXISTS (SELECT FROM segment_attempts t WHERE t.segment_id = s.id AND NOT t.alive AND t.outcome IS NULL
-                   AND t.rank > 1 AND t.dispatched_at >= coalesce(s.requested_at, 'epoch')))
+                   AND t.rank > 1 AND t.dispatched_at >= coalesce(s.requested_at, 'epoch'))
+      OR s.requested_at < clock_timestamp() - $6::interval AND EXISTS (
+        SELECT FROM segment_attempts t WHERE t.segment_id = s.id AND t.outcome = 'refused'
+          AND t.dispatched_at >= s.requested_at AND t.error_code <> 'transport_too_late'))
   FOR UPDATE OF q SKIP LOCKED)
 RETURNING segment_id
 """
@@ -80,16 +65,10 @@ WHERE s.deadline_at < clock_timestamp() LIMIT 50
 _DROP: Final = "DELETE FROM generation_queue WHERE segment_id = $1"
 
 
-async def take_most_urgent(
-    connection: Connection, provider: str, tracks: list[str], *, window: timedelta, user_cap: int | None
-) -> asyncpg.Record | None:
-    """Remove and return the row to be served next; rows that another generator is looking at are passed over."""
-    return await connection.fetchrow(_TAKE, provider, tracks, window, user_cap)
-
-
-async def is_waiting(connection: Connection, provider: str, tracks: list[str]) -> bool:
-    """Whether anything of this provider is due."""
-    return await connection.fetchval(_WAITING, provider, tracks) is True
+async def look(connection: Connection, provider: str, tracks: list[str]) -> tuple[bool, float]:
+    """Whether anything of this provider is due, and the database's time, in seconds of the epoch."""
+    row = await connection.fetchrow(_LOOK, provider, tracks)
+    return (row["is_waiting"], row["now"]) if row else (False, 0.0)
 
 
 async def pause_seconds(connection: Connection, provider: str, tracks: list[str], accounts: list[str]) -> float | None:
@@ -123,9 +102,10 @@ async def bridge(
     expected_playable: float,
     within: float,
     long_backoff: float,
+    troubled: float,
 ) -> list[UUID]:
     """Re-point the rows that the listener cannot wait for, and return their segments."""
-    spans = [timedelta(seconds=seconds) for seconds in (expected_playable, within, long_backoff)]
+    spans = [timedelta(seconds=seconds) for seconds in (expected_playable, within, long_backoff, troubled)]
     return [row["segment_id"] for row in await connection.fetch(_BRIDGE, to, accounts, *spans)]
 
 

@@ -7,10 +7,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from libs.common.database import Connection
-from libs.common.lifecycle import lock_run
 
 # NO KEY UPDATE: an attempt being inserted holds the row's KEY SHARE through its foreign key; neither need wait.
 _LOCK: Final = "SELECT run_id FROM parcours_segments WHERE id = $1 FOR NO KEY UPDATE"
+# The run first, as `lifecycle.lock_run` does it, then the segment: in one round trip.
+_LOCK_BOTH: Final = """
+WITH run AS MATERIALIZED (SELECT id FROM parcours_runs WHERE id = $1 FOR NO KEY UPDATE)
+SELECT s.run_id FROM run JOIN parcours_segments s ON s.run_id = run.id WHERE s.id = $2 FOR NO KEY UPDATE OF s
+"""
 # Needed: at `due_at` by a first segment; G later by the others, unless it was requested so late that a retry could not
 # make it in time (a resume, the strategy `sequential`).
 # A statement of its own after the locks: its snapshot sees what the transactions we waited for have written.
@@ -61,7 +65,7 @@ class LockedSegment:
 
 async def lock(connection: Connection, run_id: UUID, segment_id: UUID) -> bool:
     """Lock the run, then the segment; false when either is gone (erased)."""
-    return await lock_run(connection, run_id) and await lock_alone(connection, segment_id)
+    return await connection.fetchval(_LOCK_BOTH, run_id, segment_id) is not None
 
 
 async def lock_alone(connection: Connection, segment_id: UUID) -> bool:

@@ -48,7 +48,7 @@ async def test_an_acceptance_returns_the_slot_and_records_the_task(
         assert attempt["cost"] == 12
         rest = "SELECT max(free_at - clock_timestamp()) < (SELECT hold FROM quota_accounts) FROM quota_slots"
         assert await value(pool, rest)
-        [call] = await fetch(pool, "SELECT * FROM provider_calls")
+        [call] = await fetch(pool, "SELECT * FROM provider_calls WHERE operation = 'generate'")
         assert (call["outcome"], call["cost"]) == ("ok", 12)
     [heard] = suno.heard
     assert heard.body["style"] == "instrumental ambient, no vocals, 72 BPM steady, D dorian, about 4 minutes"
