@@ -11,7 +11,6 @@ import asyncpg
 
 import libs.common
 from libs.common import migrate, topics
-from libs.common.settings import ObjectSettings
 from stack.embedded.kafka import EmbeddedKafka
 from stack.embedded.ports import free_port
 from stack.embedded.postgres import EmbeddedPostgres
@@ -159,6 +158,7 @@ async def _make_bucket(endpoint: str) -> None:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow to import, and rarely needed
 
     from libs.common.objects.bucket import make_bucket  # noqa: PLC0415 - as above
+    from libs.common.settings import ObjectSettings  # noqa: PLC0415 - as above
 
     settings = ObjectSettings(s3_endpoint=endpoint)
     try:

@@ -11,10 +11,10 @@ from uuid import UUID
 import typer
 from rich.console import Console
 
-from stack import demo, operator_commands, simulate
+from stack import operator_commands, simulate
 from stack.assembly import Wanted
 from stack.embedded.errors import EmbeddedError
-from stack.errors import UNREACHABLE, StackError
+from stack.errors import StackError, unreachable
 from stack.folder import DataFolder, default_folder
 from stack.up import running
 
@@ -72,6 +72,8 @@ def demo_command(
     workers: Workers = "",
 ) -> None:
     """Start the stack, make one journey and show how it grows; then one file of the whole."""
+    from stack import demo  # noqa: PLC0415 - the journey's own rules: no other verb needs them
+
     wanted = Wanted(DataFolder(data), port, parse_workers(workers))
     wish = demo.Wish(preset, emotion, suds)
     run(demo.demonstrate(wanted, wish, once=once, open_page=open_page))
@@ -154,7 +156,9 @@ def main() -> None:
         app()
     except (StackError, EmbeddedError) as error:
         _give_up(str(error))
-    except UNREACHABLE as error:
+    except Exception as error:
+        if not isinstance(error, unreachable()):
+            raise
         _give_up(f"the server does not serve: {type(error).__name__}: {error}")
 
 

@@ -2,22 +2,25 @@
 
 import socket
 
-import asyncpg
-from aiokafka.errors import KafkaError
 
-UNREACHABLE = (
-    ConnectionError,
-    TimeoutError,
-    socket.gaierror,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.InsufficientPrivilegeError,
-    KafkaError,
-)
-"""What a PostgreSQL or a Kafka answers that is away, is somebody else's or has no place for us."""
+def unreachable() -> tuple[type[Exception], ...]:
+    """What a PostgreSQL or a Kafka answers that is away, is somebody else's or has no place for us."""
+    # Both clients are slow to import, and most verbs meet neither server.
+    import asyncpg  # noqa: PLC0415
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+
+    return (
+        ConnectionError,
+        TimeoutError,
+        socket.gaierror,
+        asyncpg.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.CannotConnectNowError,
+        asyncpg.InvalidAuthorizationSpecificationError,
+        asyncpg.InvalidCatalogNameError,
+        asyncpg.InsufficientPrivilegeError,
+        KafkaError,
+    )
 
 
 class StackError(Exception):

@@ -20,7 +20,6 @@ from libs.common import migrate, topics
 from libs.common.database import Database, open_database
 from libs.common.deliveries import dead_letters, replay_dead_letters
 from libs.common.identity import ROLES, issue
-from libs.common.relay import pending, replay_outbox
 from stack.embedded.errors import EmbeddedError
 from stack.embedded.kafka_jars import checked_class_path
 from stack.embedded.postgres import version as postgres_version
@@ -125,6 +124,8 @@ async def examine(folder: DataFolder) -> int:
     for good, text in checks:
         typer.echo(f"{'ok      ' if good else 'missing '} {text}")
     if folder.is_locked():
+        from libs.common.relay import pending  # noqa: PLC0415 - brings the Kafka client, slow to import
+
         async with _database(folder) as database:
             rows, seconds = await pending(database)
             typer.echo(f"ok       the stack runs; {rows} events wait for Kafka, the oldest for {seconds:.0f} s")
@@ -222,6 +223,8 @@ def replay_published(
 
 
 async def _replay_published(folder: DataFolder, since: datetime) -> int:
+    from libs.common.relay import replay_outbox  # noqa: PLC0415 - as above
+
     async with _database(folder) as database:
         return await replay_outbox(database, since)
 

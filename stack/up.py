@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from stack.assembly import Assembly, Wanted, assemble
 from stack.embedded.processes import Server
-from stack.errors import UNREACHABLE, StackError
+from stack.errors import StackError, unreachable
 from stack.folder import MARK, ChildRecord, started_at
 from stack.supervisor import Child, Started, Supervisor
 
@@ -71,7 +71,7 @@ async def _start(wanted: Wanted, assembly: Assembly, supervisor: Supervisor) -> 
 async def _prepare_given(what: str, address: str, prepare: Started) -> None:
     try:
         await prepare()
-    except UNREACHABLE as error:
+    except unreachable() as error:
         raise StackError(f"the given {what} at {address} does not serve: {type(error).__name__}: {error}") from error
 
 

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import jwt
 
@@ -14,7 +14,9 @@ from libs.common import logs
 from libs.common.errors import Problem
 from libs.common.jwks import Clock, Fetch, KeySet, fetch_bounded
 from libs.common.log_events import LogEvent
-from libs.common.settings import IdentitySettings
+
+if TYPE_CHECKING:
+    from libs.common.settings import IdentitySettings
 
 AUDIENCE = "authenticated"
 ROLE = "authenticated"
@@ -70,7 +72,7 @@ class Verifier:
 
     @classmethod
     def from_settings(
-        cls, settings: IdentitySettings, *, fetch: Fetch = fetch_bounded, clock: Clock = time.monotonic
+        cls, settings: "IdentitySettings", *, fetch: Fetch = fetch_bounded, clock: Clock = time.monotonic
     ) -> "Verifier":
         """Build from the environment; issuer and JWKS address are derived from `SUPABASE_URL` alone."""
         secrets = settings.supabase_jwt_secret.get_secret_value().split(",")
