@@ -114,13 +114,20 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(dsn: str, service: str, *, min_size: int = 2, max_size: int = 8) -> AsyncIterator[Database]:
-    """Open the pool. `service` becomes the connections' application_name, which segment_history records."""
+async def open_database(
+    dsn: str, service: str, *, min_size: int = 2, max_size: int = 8, session_locks: bool = False
+) -> AsyncIterator[Database]:
+    """Open the pool. `service` becomes the connections' application_name, which segment_history records.
+
+    A connection is given back as it is, without asyncpg's round trip that resets its session: what we do to one ends
+    with its transaction. Who takes locks of the session says so.
+    """
     pool = await asyncpg.create_pool(
         dsn,
         min_size=min_size,
         max_size=max_size,
         init=use_json,
+        reset=None if session_locks else _as_it_is,
         timeout=5,
         command_timeout=10,
         server_settings={"application_name": service},
@@ -130,6 +137,10 @@ async def open_database(dsn: str, service: str, *, min_size: int = 2, max_size: 
         yield database
     finally:
         await database.close()
+
+
+async def _as_it_is(_connection: Connection) -> None:
+    """Nothing to reset; asyncpg itself rolls back a transaction that was left open."""
 
 
 async def use_json(connection: Connection) -> None:

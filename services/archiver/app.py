@@ -51,7 +51,8 @@ def make_app(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             enter = stack.enter_async_context
             dsn = settings.database_url.get_secret_value()
-            database = await enter(open_database(dsn, SERVICE, max_size=CONNECTIONS + 2 * settings.archiver_workers))
+            most = CONNECTIONS + 2 * settings.archiver_workers
+            database = await enter(open_database(dsn, SERVICE, max_size=most, session_locks=True))
             wakeups = await enter(open_wakeups(dsn, SERVICE))
             tools = await _open_tools(settings, database, stack)
             copies = GrowingCopies()

@@ -18,7 +18,9 @@ from libs.common.lifecycle import lock_run
 from libs.common.loops import open_loops
 from libs.common.messaging import open_messaging
 from libs.common.outbox import announce
-from libs.common.relay import pending, replay_outbox
+from libs.common.publisher import Publisher
+from libs.common.relay import _CLAIM as CLAIM
+from libs.common.relay import Relay, pending, replay_outbox
 from libs.common.topics import Topic
 from libs.common.wakeups import open_wakeups
 
@@ -242,3 +244,46 @@ async def test_an_event_of_a_run_that_does_not_exist_is_refused(opened: Database
 async def _count(opened: Database, table: str, expected: int) -> bool:
     async with opened.connection() as connection:
         return bool(await connection.fetchval(f"SELECT count(*) FROM {table}") == expected)  # noqa: S608 - our own names
+
+
+async def test_a_turn_publishes_the_oldest_news_of_every_run_and_stamps_them_all(
+    opened: Database, kafka_bootstrap: str, topics: str
+) -> None:
+    publisher = Publisher(kafka_bootstrap, "test")
+    relay = Relay(opened, publisher, source="test", prefix=topics)
+    runs = [uuid.uuid4() for _ in range(5)]
+    async with opened.connection() as connection:
+        await connection.executemany(
+            "INSERT INTO parcours_runs (id, user_id, preset_key) VALUES ($1, $1, 'universel-reset')",
+            [(run_id,) for run_id in runs],
+        )
+    for run_id in runs:
+        await tell(opened, run_id, 2)
+    try:
+        assert await relay.turn()
+        assert (await pending(opened))[0] == 5  # the second of each waits until the first is stamped
+        assert await relay.turn()
+        assert (await pending(opened))[0] == 0
+        assert not await relay.turn()
+    finally:
+        await publisher.close()
+
+
+async def test_what_no_broker_confirms_stays_to_be_published_by_anybody(opened: Database, run_id: UUID) -> None:
+    publisher = Publisher("127.0.0.1:1", "test")  # nobody listens there
+    relay = Relay(opened, publisher, source="test")
+    await tell(opened, run_id)
+    assert not await relay.turn()
+    await publisher.close()
+    async with opened.connection() as connection:
+        row = await connection.fetchrow("SELECT published_at, claimed_until < clock_timestamp() AS free FROM outbox")
+    assert row is not None
+    assert dict(row) == {"published_at": None, "free": True}
+
+
+async def test_a_lease_of_the_relay_does_not_wait_for_the_disk(opened: Database, run_id: UUID) -> None:
+    await tell(opened, run_id)
+    async with opened.connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL synchronous_commit = on")
+        assert await connection.fetchrow(CLAIM, 6.0, 1) is not None
+        assert await connection.fetchval("SHOW synchronous_commit") == "off"
