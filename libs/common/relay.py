@@ -17,10 +17,8 @@ BATCH: Final = 100
 
 # What a crash of the database forgets of leases and stamps is published twice, and inboxes drop it: neither waits for
 # the disk. One statement is one transaction, and the setting is of that transaction alone.
-_LAZILY: Final = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS mode)\n"
-_CLAIM: Final = (
-    _LAZILY
-    + """
+_CLAIM: Final = """
+WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS mode)
 UPDATE outbox SET claimed_until = clock_timestamp() + make_interval(secs => $1)
 WHERE id IN (
   SELECT o.id FROM outbox o
@@ -29,12 +27,11 @@ WHERE id IN (
   ORDER BY o.id LIMIT $2 FOR UPDATE SKIP LOCKED)
 RETURNING id, event_id, topic, key, headers, traceparent, payload, created_at
 """
-)
 
-_STAMP: Final = (
-    _LAZILY
-    + "UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY ($1) AND (SELECT mode FROM lazily) = 'off'"
-)
+_STAMP: Final = """
+WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS mode)
+UPDATE outbox SET published_at = clock_timestamp() WHERE id = ANY ($1) AND (SELECT mode FROM lazily) = 'off'
+"""
 _RELEASE: Final = "UPDATE outbox SET claimed_until = 'epoch' WHERE id = ANY ($1) AND published_at IS NULL"
 _REPLAY: Final = """
 UPDATE outbox SET published_at = NULL, claimed_until = 'epoch' WHERE created_at >= $1 AND published_at IS NOT NULL
