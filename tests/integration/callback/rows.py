@@ -65,19 +65,26 @@ async def add_run(
 
 
 async def add_attempt(
-    connection: asyncpg.Connection, run_id: uuid.UUID, segment_id: uuid.UUID, *, attempt_no: int = 1, rank: int = 1
+    connection: asyncpg.Connection,
+    run_id: uuid.UUID,
+    segment_id: uuid.UUID,
+    *,
+    attempt_no: int = 1,
+    rank: int = 1,
+    provider: str = "suno",
 ) -> Attempt:
     """An attempt as the claim writes it: the token's hash beside it, its clear text on the segment."""
     token = uuid.uuid4()
     attempt_id = await connection.fetchval(
         """INSERT INTO segment_attempts
           (segment_id, user_id, attempt_no, provider, account, slot_no, token_sha256, rank)
-        SELECT $1, user_id, $3, 'suno', 'suno-1', 1, $4, $5 FROM parcours_runs WHERE id = $2 RETURNING id""",
+        SELECT $1, user_id, $3, $6, $6 || '-1', 1, $4, $5 FROM parcours_runs WHERE id = $2 RETURNING id""",
         segment_id,
         run_id,
         attempt_no,
         hashlib.sha256(str(token).encode()).digest(),
         rank,
+        provider,
     )
     await connection.execute(
         """UPDATE parcours_segments SET status = CASE status WHEN 'queued' THEN 'generating' ELSE status END,
