@@ -103,3 +103,83 @@ def test_composers_key_and_the_expected_time_are_configuration() -> None:
     made = settings(composer_api_key="c-key", playable_after_seconds=100, time_scale=0.5)
     assert made.access(made.roster())["composer"].key == "c-key"
     assert made.clock.expected_playable == 50.0
+
+
+def fal(**changes: Any) -> Settings:
+    return settings(**({"providers": "fal,composer", "fal_key": "id:secret"} | changes))
+
+
+def replicate(**changes: Any) -> Settings:
+    return settings(**({"providers": "replicate", "replicate_api_token": "r8_x"} | changes))
+
+
+def test_every_paid_provider_has_an_account_for_each_key() -> None:
+    made = fal(fal_key="a:b, c:d")
+    assert made.roster().accounts == {"fal-1": "fal", "fal-2": "fal", "composer": "composer"}
+    way = made.access(made.roster())["fal-2"]
+    assert (way.base_url, way.key, way.model) == ("https://queue.fal.run", "c:d", "fal-ai/elevenlabs/music")
+    assert way.keys_url == "https://rest.fal.ai/.well-known/jwks.json"
+    assert way.callback_base == "https://parcours.fr/callback"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"providers": "suno", "suno_api_key": "k", "suno_model": "V9"}, "SUNO_MODEL is V9, which suno is not known"),
+        (
+            {"providers": "fal", "fal_key": "k", "fal_model": "fal-ai/x"},
+            "FAL_MODEL is fal-ai/x, which fal is not known",
+        ),
+        (
+            {"providers": "replicate", "replicate_api_token": "k", "replicate_model": "meta/musicgen"},
+            "REPLICATE_MODEL is meta/musicgen, which replicate is not known",
+        ),
+        (
+            {"providers": "replicate", "replicate_api_token": "k"},
+            "REPLICATE_MODEL is stability-ai/stable-audio-2.5, whose files end before .*REPLICATE_SHORT_FILES=1",
+        ),
+        ({"providers": "fal", "fal_key": "k", "fal_model": "fal-ai/lyria2"}, "FAL_SHORT_FILES=1"),
+        (
+            {"providers": "fal", "fal_key": "k", "callback_base": "http://parcours.fr/c"},
+            "CALLBACK_BASE must be a public https address, because FAL_BASE_URL is not on this machine: it has the",
+        ),
+    ],
+)
+def test_what_could_only_fail_is_refused_with_the_reason(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        settings(**changes)
+
+
+def test_short_files_are_a_decision() -> None:
+    made = replicate(replicate_short_files=True)
+    assert made.access(made.roster())["replicate-1"].model == "stability-ai/stable-audio-2.5"
+
+
+def test_a_provider_that_is_not_asked_is_not_looked_at() -> None:
+    assert settings(fal_model="unheard-of", suno_model="V9").order == ("composer",)
+
+
+def test_the_whole_order_is_configuration() -> None:
+    made = settings(
+        providers="suno,fal,replicate,composer",
+        suno_api_key="k",
+        fal_key="k",
+        replicate_api_token="k",
+        replicate_short_files=True,
+    )
+    assert made.roster().names == ["suno", "fal", "replicate", "composer"]
+
+
+def test_the_sister_reseller_is_a_matter_of_configuration() -> None:
+    made = settings(suno_api_key="k", suno_dialect="kie", suno_model="V6")
+    way = made.access(made.roster())["suno-1"]
+    assert (way.provider.dialect, way.base_url) == ("kie", "https://api.kie.ai")
+    other = settings(suno_api_key="k", suno_dialect="kie", suno_base_url="http://127.0.0.1:9999", suno_model="V6")
+    assert other.access(other.roster())["suno-1"].base_url == "http://127.0.0.1:9999"
+
+
+@pytest.mark.parametrize("name", ["fal_key", "replicate_api_token"])
+def test_no_key_is_shown_when_another_provider_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(providers="fal,replicate", **{name: "very-secret-key"})
+    assert "very-secret-key" not in str(refused.value)
