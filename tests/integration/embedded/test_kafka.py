@@ -127,3 +127,18 @@ def test_a_broken_lock_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(kafka_jars, "LOCK", lock)
     with pytest.raises(EmbeddedError, match="holds a line that is not"):
         kafka_jars.locked()
+
+
+def test_a_start_cache_that_does_not_fit_is_left_unused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = folder / "cache.aot"
+    broken.write_bytes(b"of another Java")
+    monkeypatch.setattr("stack.embedded.kafka.start_cache", lambda: broken)
+    server = kafka(folder / "kafka")
+    assert f"-XX:AOTCache={broken}" in server.argv()
+    server.prepare()
+    assert (server.logs / "meta.properties").exists()
+
+
+def test_a_broker_without_a_start_cache_is_told_of_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stack.embedded.kafka.start_cache", lambda: folder / "none.aot")
+    assert [option for option in kafka(folder / "kafka").argv() if "AOT" in option] == []

@@ -1,0 +1,59 @@
+"""Owns the start cache of Kafka's Java: its classes read and linked once, at set-up, not again at every start.
+
+The cache is this machine's own: Java takes it only with the very jars, flags and build that made it, and without it
+the broker starts as well, at twice the cost (measured, CPU: format 1.3 -> 0.7 s, start 3.3 -> 1.4 s).
+"""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stack.embedded.errors import EmbeddedError
+from stack.embedded.kafka import EmbeddedKafka, silent_client, start_cache
+from stack.embedded.ports import free_port
+from stack.embedded.processes import start_ready
+
+WRITE_SECONDS = 180.0  # the broker writes the cache when it ends; ten seconds on a quiet machine
+TOPIC = "rehearsal"
+
+
+def make() -> Path:
+    """Make the cache unless it is there; raises EmbeddedError when the broker ended without one."""
+    cache = start_cache()
+    if not cache.exists():
+        with tempfile.TemporaryDirectory(prefix="kafka-cache-", dir=cache.parent) as begun:
+            asyncio.run(_rehearse(Path(begun), Path(begun) / cache.name))
+            if not (Path(begun) / cache.name).exists():
+                raise EmbeddedError("Kafka's Java made no start cache; the broker starts without one, only later")
+            (Path(begun) / cache.name).rename(cache)
+    return cache
+
+
+async def _rehearse(folder: Path, cache: Path) -> None:
+    """Start a broker, use it as the platform does, and end it: it writes down what that took."""
+    server = EmbeddedKafka(folder / "kafka", free_port(), free_port(), java_options=(f"-XX:AOTCacheOutput={cache}",))
+    running = await start_ready(server, folder / "kafka.log")
+    try:
+        with silent_client():  # a coordinator that is not there yet is no error
+            await _use(server.bootstrap)
+    finally:
+        await asyncio.to_thread(running.stop, WRITE_SECONDS)
+
+
+async def _use(bootstrap: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)])
+    await admin.close()
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True)
+    await producer.start()
+    await producer.send_and_wait(TOPIC, b"one")
+    await producer.stop()
+    consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=bootstrap, group_id=TOPIC, auto_offset_reset="earliest")
+    await consumer.start()
+    await consumer.getone()
+    await consumer.commit()
+    await consumer.stop()
