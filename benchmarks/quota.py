@@ -121,8 +121,17 @@ class Runner:
             self._numbers.put_nowait(number)
         self._made = 0
 
-    async def run(self, one: Pass) -> Outcome:
-        """One pass, from its own simulator to what the ledger says."""
+    async def run(self, one: Pass) -> Outcome | str:
+        """One pass; what broke one is told and does not end the others."""
+        try:
+            return await self._run(one)
+        except Exception as error:  # noqa: BLE001 - hours of other passes are worth more than the kind of error
+            broken = f"broke: {one.who}, {one.window}, seed {one.seed}: {type(error).__name__}: {error}"
+            print(broken, flush=True)
+            return broken
+
+    async def _run(self, one: Pass) -> Outcome:
+        """From its own simulator to what the ledger says."""
         async with self._room:
             number = await self._numbers.get()
             self._made += 1
@@ -146,7 +155,12 @@ class Runner:
     async def _ours(self, one: Pass, simulator: SimulatorProcess, name: str, _number: int) -> Outcome:
         seconds, in_flight = self._options.seconds, None
         async with Ours(self._rig, simulator, name) as ours:
-            await ours.request([Journey(segments=6) for _ in range(math.ceil((most(seconds) + 2 * CALLS) / 6))])
+            # The backlog is there before the first call, as it is for the peers.
+            journeys = [Journey(segments=6) for _ in range(math.ceil((most(seconds) + 2 * CALLS) / 6))]
+            await ours.close_account()
+            await ours.request(journeys)
+            await ours.wait_queued(len(ours.users))
+            await ours.open_account()
             began = await _first_call(simulator)
             if one.kill != "none":
                 await _sleep_until(began + seconds / 2)
@@ -312,7 +326,7 @@ async def measure(options: Options) -> Report:
     for peer in PEERS:
         lacks = peer.lacks()
         (peers.append(peer) if lacks is None else left_out.append(f"left out: {peer.name}, {lacks}"))
-    async with open_rig("quota") as rig, asyncio.timeout(None):
+    async with open_rig("quota") as rig:
         planned = passes(options, peers)
         if any(one.peer is None for one in planned):
             await rig.kafka()
@@ -321,8 +335,9 @@ async def measure(options: Options) -> Report:
             await rig.redis()
         runner = Runner(rig, options, options.more.side_by_side)
         async with watched_load() as load:
-            outcomes = await asyncio.gather(*(runner.run(one) for one in planned))
-    return report(options, outcomes, left_out, str(load))
+            ended = await asyncio.gather(*(runner.run(one) for one in planned))
+    outcomes = [each for each in ended if isinstance(each, Outcome)]
+    return report(options, outcomes, [*left_out, *(each for each in ended if isinstance(each, str))], str(load))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

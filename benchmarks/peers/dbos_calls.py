@@ -53,7 +53,7 @@ def main() -> None:
         ended.wait()
         os._exit(0)
     for label, priority in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
-        with SetEnqueueOptions(priority=priority):
+        with SetEnqueueOptions(priority=priority or None):
             DBOS.enqueue_workflow(QUEUE, call, label)
     print("ready", flush=True)
     os._exit(0)
