@@ -34,6 +34,10 @@ INSERT INTO parcours_segments (run_id, segment_index, title, plan)
 SELECT $1, number, 'Benchmark', $3 FROM generate_series(0, $2::int - 1) number
 RETURNING id
 """
+_SPEND = """
+UPDATE quota_slots s SET free_at = clock_timestamp() + a.hold FROM quota_accounts a WHERE a.account = s.account
+"""
+_FIRST_CALLS = "SELECT user_id, extract(epoch FROM min(dispatched_at))::float8 AS at FROM segment_attempts GROUP BY 1"
 _IN_FLIGHT = "SELECT count(*) FROM segment_attempts WHERE rank = 1 AND outcome IS NULL AND submitted_at IS NULL"
 
 
@@ -114,11 +118,18 @@ class Ours:
         async with self.database.transaction() as connection:
             await connection.execute("UPDATE quota_accounts SET closed_until = 'infinity'")
 
-    async def open_account(self) -> float:
-        """Open the door; the epoch second at which it was open."""
+    async def open_account(self, *, frozen: bool = False) -> float:
+        """Open the door; the epoch second at which it was open. `frozen`: as if a whole burst had just been replied."""
         async with self.database.transaction(Channel.QUEUE) as connection:
+            if frozen:
+                await connection.execute(_SPEND)
             await connection.execute("UPDATE quota_accounts SET closed_until = 'epoch'")
         return time.time()
+
+    async def first_calls(self) -> dict[UUID, float]:
+        """When each person's first call was claimed, epoch seconds."""
+        async with self.database.connection() as connection:
+            return {row["user_id"]: row["at"] for row in await connection.fetch(_FIRST_CALLS)}
 
     async def wait_queued(self, count: int) -> None:
         """Wait until the generators have taken all requests from Kafka into the queue."""

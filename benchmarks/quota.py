@@ -193,17 +193,9 @@ class Runner:
         finally:
             for worker in workers:
                 worker.kill()
-        await self._forget(peer, place)
-        return self._outcome(one, simulator, None)
-
-    async def _forget(self, peer: Peer, place: Field) -> None:
-        """The next pass with this number of Redis's databases begins with an empty one."""
         if peer.redis:
-            from redis.asyncio import Redis
-
-            client = Redis.from_url(await place.redis())
-            await client.flushdb()
-            await client.aclose()
+            await running.forget(place)
+        return self._outcome(one, simulator, None)
 
     def _outcome(self, one: Pass, simulator: SimulatorProcess, in_flight: int | None) -> Outcome:
         accepted, rejected, stamps = counted(simulator.ledger(), self._options.seconds)

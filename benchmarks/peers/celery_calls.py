@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from celery import Celery
 
-from benchmarks.peers.provider_call import HEADERS, PATH, body
+from benchmarks.peers.provider_call import HEADERS, PATH, body, note
 
 app = Celery("calls", broker=os.environ["BENCH_REDIS"])
 app.conf.update(
@@ -32,6 +32,7 @@ client = httpx.Client(
 
 @app.task(name="call", rate_limit=os.environ.get("BENCH_RATE"))
 def call(label: str) -> None:
+    note(label)
     client.post(PATH, json=body(label))
 
 

@@ -92,11 +92,16 @@ class QueuePeer:
         self._field = field
         self._peer = peer
         self._environment: dict[str, str] = {}
+        self._calls = field.rig.folder / f"{field.name}.calls"
 
     async def prepare(self) -> None:
         """Make what it keeps its queue in."""
         field = self._field
-        self._environment = {"BENCH_PROVIDER": field.provider, "BENCH_WINDOW": str(field.window)}
+        self._environment = {
+            "BENCH_PROVIDER": field.provider,
+            "BENCH_WINDOW": str(field.window),
+            "BENCH_CALLS": str(self._calls),
+        }
         if self._peer.redis:
             self._environment["BENCH_REDIS"] = await field.redis()
         if self._peer in (CELERY, CELERY_FAST):
@@ -108,6 +113,11 @@ class QueuePeer:
         if self._peer is BULLMQ:
             self._environment["BENCH_MODULES"] = str(npm_folder())
 
+    def calls(self) -> dict[str, float]:
+        """When each label's call left, epoch seconds."""
+        lines = self._calls.read_text(encoding="utf-8").splitlines() if self._calls.exists() else []
+        return {label: float(at) for label, _space, at in (line.partition(" ") for line in lines)}
+
     async def feed(self, jobs: Jobs) -> None:
         """Queue these calls, in this order; returns when all are queued."""
         command = [*self._program(), str(self._field.jobs_file(jobs))]
@@ -116,6 +126,11 @@ class QueuePeer:
         )
         if await process.wait() != 0:
             raise RigError(f"{self._peer.name} could not be fed: status {process.returncode}")
+
+    async def forget(self) -> None:
+        """The next pass with this number of Redis's databases begins with an empty one."""
+        if self._peer.redis:
+            await forget(self._field)
 
     async def work(self) -> list[Running]:
         """Start the two workers."""
@@ -132,6 +147,15 @@ class QueuePeer:
             return [node(), str(CHECKOUT / "benchmarks" / "peers" / "bullmq_calls.mjs")]
         module = "dbos_calls" if self._peer is DBOS else "celery_calls"
         return [sys.executable, "-m", f"benchmarks.peers.{module}"]
+
+
+async def forget(field: Field) -> None:
+    """Empty a pass's database of Redis."""
+    from redis.asyncio import Redis
+
+    client = Redis.from_url(await field.redis())
+    await client.flushdb()
+    await client.aclose()
 
 
 async def _workers(field: Field, command: list[str], environment: dict[str, str]) -> list[Running]:
