@@ -11,7 +11,7 @@ from libs.common.lifecycle import moving_to_first
 from libs.common.outbox import announcing
 
 # A join over an array is estimated blindly: without these the plan made for a small table reads all of a large one, and
-# every batch is planned anew. The pool takes them back with the connection.
+# every batch is planned anew. They stay with the connection: all else this service asks is a look-up by key.
 PLANS: Final = (
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; "
     "SET enable_mergejoin = off; SET jit = off"
