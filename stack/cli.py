@@ -11,11 +11,12 @@ from uuid import UUID
 import typer
 from rich.console import Console
 
-from stack import operator_commands, simulate
+from stack import operator_commands, quota_commands, segment_commands, simulate
 from stack.assembly import Wanted
 from stack.embedded.errors import EmbeddedError
 from stack.errors import StackError, unreachable
 from stack.folder import DataFolder, default_folder
+from stack.operator_commands import AsJson
 from stack.up import running
 
 app = typer.Typer(
@@ -30,6 +31,8 @@ app.add_typer(simulate.app, name="simulate")
 app.add_typer(operator_commands.dlq, name="dlq")
 app.add_typer(operator_commands.topics_app, name="topics")
 app.add_typer(operator_commands.outbox, name="outbox")
+app.add_typer(quota_commands.quota, name="quota")
+app.add_typer(segment_commands.segment, name="segment")
 
 Data = Annotated[Path, typer.Option("--data", help="Folder that holds everything of this stack.", show_default=True)]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the page and the API, on 127.0.0.1.")]
@@ -37,7 +40,6 @@ Workers = Annotated[str, typer.Option(help="More processes of a service: generat
 Postgres = Annotated[str | None, typer.Option(help="Use this PostgreSQL (a DSN) instead of our own.")]
 Kafka = Annotated[str | None, typer.Option(help="Use this Kafka (HOST:PORT) instead of our own.")]
 S3 = Annotated[str | None, typer.Option(help="Use this S3 server (URL; keys in S3_ACCESS_KEY, S3_SECRET_KEY).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 
 @app.command()

@@ -34,6 +34,7 @@ topics_app = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
 outbox = typer.Typer(help="What was announced, and its way to Kafka.", no_args_is_help=True)
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of the stack.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 
 def status_of(folder: DataFolder) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def show_status(folder: DataFolder, *, as_json: bool) -> int:
     elif not processes:
         typer.echo(f"no stack has run on {folder.path}; start one with `parcours up --data {folder.path}`")
     else:
-        _print(_status_table(processes))
+        print_table(_status_table(processes))
     ready = all(process["state"] == "ready" for process in processes)
     return 0 if found["running"] and processes and ready else 1
 
@@ -96,7 +97,7 @@ async def show_runs(folder: DataFolder) -> int:
     table.add_column("run", no_wrap=True, min_width=36)  # an id is of use only when it is whole
     for heading in ("preset", "status", "segments", "first sound", "ready", "created"):
         table.add_column(heading)
-    async with _database(folder) as database, database.connection() as connection:
+    async with open_stack_database(folder) as database, database.connection() as connection:
         for row in await connection.fetch(_RUNS):
             table.add_row(
                 str(row["id"]),
@@ -107,7 +108,7 @@ async def show_runs(folder: DataFolder) -> int:
                 _seconds(row["ready_seconds"]),
                 row["created_at"].astimezone().strftime("%Y-%m-%d %H:%M:%S"),
             )
-    _print(table)
+    print_table(table)
     return 0
 
 
@@ -126,7 +127,7 @@ async def examine(folder: DataFolder) -> int:
     if folder.is_locked():
         from libs.common.relay import pending  # noqa: PLC0415 - brings the Kafka client, slow to import
 
-        async with _database(folder) as database:
+        async with open_stack_database(folder) as database:
             rows, seconds = await pending(database)
             typer.echo(f"ok       the stack runs; {rows} events wait for Kafka, the oldest for {seconds:.0f} s")
     return 0 if all(good for good, _text in checks) else 1
@@ -178,12 +179,12 @@ def list_dead_letters(
 
 async def _list_dead_letters(folder: DataFolder, group: str | None) -> None:
     table = Table("id", "group", "topic", "partition", "offset", "deliveries", "reason", "since", box=None)
-    async with _database(folder) as database:
+    async with open_stack_database(folder) as database:
         for row in await dead_letters(database, group_id=group):
             place = (row["group_id"], row["topic"], str(row["kafka_partition"]), str(row["kafka_offset"]))
             since = row["first_failed_at"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
             table.add_row(str(row["id"]), *place, str(row["deliveries"]), row["reason"], since)
-    _print(table)
+    print_table(table)
 
 
 @dlq.command("replay")
@@ -196,7 +197,7 @@ def replay(
 
 
 async def _replay(folder: DataFolder, ids: list[int] | None) -> int:
-    async with _database(folder) as database:
+    async with open_stack_database(folder) as database:
         return await replay_dead_letters(database, ids)
 
 
@@ -225,7 +226,7 @@ def replay_published(
 async def _replay_published(folder: DataFolder, since: datetime) -> int:
     from libs.common.relay import replay_outbox  # noqa: PLC0415 - as above
 
-    async with _database(folder) as database:
+    async with open_stack_database(folder) as database:
         return await replay_outbox(database, since)
 
 
@@ -241,11 +242,12 @@ def _running(folder: DataFolder) -> dict[str, Any]:
     return found
 
 
-def _database(folder: DataFolder) -> contextlib.AbstractAsyncContextManager[Database]:
+def open_stack_database(folder: DataFolder) -> contextlib.AbstractAsyncContextManager[Database]:
+    """The database of the stack on this folder, or the one that DATABASE_URL names."""
     return open_database(_dsn(folder), "parcours", min_size=1, max_size=2)
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
     """Print it; what is no terminal (a pipe, a file) has no width, and gets every id whole."""
     console = Console()
     (console if console.is_terminal else Console(width=PIPE_COLUMNS)).print(table)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import httpx
+import orjson
 import structlog
 
 from libs.common.errors import Problem
@@ -51,6 +52,17 @@ class Peers:
             return await self._client.request(method, address, headers=as_they_came, content=body)
         except httpx.HTTPError:
             raise unavailable() from None  # its text would name the host
+
+    async def ask_inside(self, url: str) -> object:
+        """Return what an internal route says; raises a 503 problem when it says nothing of use."""
+        headers = {_SECRET_HEADER: self._secret} | _request_id()
+        try:
+            answer = await self._client.get(url, headers=headers)
+        except httpx.HTTPError:
+            raise unavailable() from None
+        if not answer.is_success:
+            raise unavailable()
+        return orjson.loads(answer.content)
 
     @asynccontextmanager
     async def growing_preview(self, archiver_url: str, segment_id: UUID) -> AsyncIterator[httpx.Response | None]:

@@ -202,7 +202,7 @@ class RunPage(Shape):
 
 
 class LogEntry(Shape):
-    """A change of status, or a step of an attempt; codes only, no texts."""
+    """A change of status, or a step of an attempt; `notes` of an attempt's last step say in words what became of it."""
 
     at: datetime
     kind: Literal["status", "attempt"]
@@ -216,6 +216,9 @@ class LogEntry(Shape):
     bridge: bool | None = None
     outcome: str | None = None
     error_code: str | None = None
+    provider_task_id: str | None = None
+    cost: float | None = Field(default=None, description="in the provider's own unit")
+    notes: list[str] | None = None
 
 
 class RunLog(Shape):

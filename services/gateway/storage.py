@@ -58,7 +58,9 @@ WHERE s.run_id = $1 ORDER BY h.id
 
 _ATTEMPTS: Final = """
 SELECT a.segment_id, s.segment_index, a.attempt_no, a.provider, a.bridge, a.rank, a.gave_up_rank, a.outcome,
-       a.error_code, a.dispatched_at, a.submitted_at, a.first_at, a.delivered_at, a.finished_at
+       a.error_code, a.dispatched_at, a.submitted_at, a.first_at, a.delivered_at, a.finished_at,
+       a.provider_task_id, a.cost::float8 AS cost, a.alive, a.ambiguous_at, a.facts - 'takes' - 'preview_url' AS facts,
+       s.metadata -> 'surplus_task_ids' AS surplus_task_ids
 FROM segment_attempts a JOIN parcours_segments s ON s.id = a.segment_id
 WHERE s.run_id = $1 ORDER BY a.dispatched_at, a.attempt_no
 """
@@ -103,7 +105,7 @@ async def history(connection: Connection, run_id: UUID) -> list[Row]:
 
 
 async def attempts(connection: Connection, run_id: UUID) -> list[Row]:
-    """Return a run's attempts; never their tokens, texts or addresses."""
+    """Return a run's attempts; with facts of the generator; never tokens, texts or addresses."""
     return rows_to_dicts(await connection.fetch(_ATTEMPTS, run_id))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from services.gateway.domain.attempt_notes import attempt_notes
 from services.gateway.schemas import LogEntry, Progress, RunSummary, RunView, SegmentView
 from services.gateway.storage import Row
 
@@ -71,14 +72,16 @@ def log_entries(history: Sequence[Row], attempts: Sequence[Row]) -> list[LogEntr
         )
         for row in history
     ]
-    entries += [entry for row in attempts for entry in _attempt_entries(row)]
+    entries += [entry for row in attempts for entry in _attempt_entries(row, attempts)]
     return sorted(entries, key=lambda entry: entry.at)
 
 
-def _attempt_entries(row: Row) -> list[LogEntry]:
-    """One entry for each step that was reached; how it ended stands at the last."""
-    reached = [step for step in _STEPS if row[f"{step}_at"] is not None]
-    return [_attempt_entry(row, step, last=step == reached[-1]) for step in reached]
+def _attempt_entries(row: Row, attempts: Sequence[Row]) -> list[LogEntry]:
+    """One entry for each step that was reached, in their order; how it ended stands at the last."""
+    reached = sorted((step for step in _STEPS if row[f"{step}_at"] is not None), key=lambda step: row[f"{step}_at"])
+    beside = [other for other in attempts if other["segment_id"] == row["segment_id"]]
+    entries = [_attempt_entry(row, step, last=step == reached[-1]) for step in reached]
+    return [*entries[:-1], entries[-1].model_copy(update={"notes": attempt_notes(row, beside)})]
 
 
 def _attempt_entry(row: Row, step: str, *, last: bool) -> LogEntry:
@@ -94,6 +97,8 @@ def _attempt_entry(row: Row, step: str, *, last: bool) -> LogEntry:
         bridge=row["bridge"],
         outcome=("gave_up" if gave_up else row["outcome"]) if last else None,
         error_code=row["error_code"] if last else None,
+        provider_task_id=row["provider_task_id"] if step != "dispatched" or last else None,
+        cost=row["cost"] if last else None,
     )
 
 

@@ -16,9 +16,11 @@ _HEALTH: Final = """
 SELECT account,
   max(called_at) FILTER (WHERE outcome = 'ok') AS last_success_at,
   (array_agg(outcome ORDER BY called_at DESC))[1] = 'ok' AS is_well,
+  max(called_at) FILTER (WHERE outcome <> 'ok') AS last_error_at,
   (array_agg(outcome ORDER BY called_at DESC) FILTER (WHERE outcome <> 'ok'))[1] AS last_error_code
 FROM (SELECT account, called_at, outcome FROM provider_calls
-      WHERE account = $1 AND operation = 'generate' ORDER BY called_at DESC LIMIT 100) recent
+      WHERE account = $1 AND operation = 'generate' AND outcome <> 'transport_too_late'  -- that one was never made
+      ORDER BY called_at DESC LIMIT 100) recent
 GROUP BY account
 """
 
@@ -51,5 +53,5 @@ async def record(connection: Connection, call: Call) -> None:
 
 
 async def health(connection: Connection, account: str) -> asyncpg.Record | None:
-    """From the last hundred real calls: last_success_at, is_well, last_error_code; `None` without calls."""
+    """From the last hundred real calls: last_success_at, is_well, last_error_code, last_error_at; `None` without."""
     return await connection.fetchrow(_HEALTH, account)

@@ -17,7 +17,8 @@ from stack import cli, operator_commands
 from stack.folder import ChildRecord, DataFolder, started_at
 
 PARCOURS = Path(sys.executable).with_name("parcours")
-VERBS = ["up", "status", "demo", "token", "runs", "migrate", "doctor", "simulate", "dlq", "topics", "outbox"]
+VERBS = ["up", "status", "demo", "token", "runs", "migrate", "doctor", "simulate"]
+VERBS += ["dlq", "topics", "outbox", "quota", "segment"]
 Command = Callable[..., tuple[int, str, str]]
 OPTIONS = {
     "up": ["--port", "--data", "--workers", "--postgres", "--kafka", "--s3"],
@@ -27,6 +28,10 @@ OPTIONS = {
     "token": ["--user", "--role", "--data"],
     "dlq": ["list", "replay"],
     "topics": ["apply"],
+    "quota": ["show", "freeze", "open"],
+    "quota show": ["--data", "--json"],
+    "quota freeze": ["--for", "--data"],
+    "segment retry": ["--force", "--data"],
 }
 
 
@@ -196,5 +201,5 @@ def test_a_piped_table_holds_every_id_whole(monkeypatch: pytest.MonkeyPatch, cap
     run_id = str(uuid4())
     table = Table("run", "preset", "status")
     table.add_row(run_id, "panique-anxiete", "ready")
-    operator_commands._print(table)
+    operator_commands.print_table(table)
     assert run_id in capfd.readouterr().out
