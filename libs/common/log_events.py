@@ -106,6 +106,10 @@ class LogEvent(StrEnum):
     SURPLUS_TASK = "surplus_task"
     # a provider said something its table does not know: provider, error_code
     UNKNOWN_PROVIDER_CODE = "unknown_provider_code"
+    # the keys of a provider's signed webhooks were not given; those that are kept serve on: provider, accounts
+    WEBHOOK_KEYS_MISSING = "webhook_keys_missing"
+    # they were fetched and kept: provider, keys (how many)
+    WEBHOOK_KEYS_STORED = "webhook_keys_stored"
 
     # Archiver
     # a job raised something unforeseen: kind, attempt

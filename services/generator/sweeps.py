@@ -9,6 +9,7 @@ from services.generator.handlers.lookups import sweep_overdue
 from services.generator.handlers.resources import Resources
 from services.generator.handlers.silence import sweep_expired, sweep_silent, sweep_surplus
 from services.generator.handlers.unanswered import sweep_unanswered
+from services.generator.handlers.webhook_keys import sweep_webhook_keys
 
 
 def start(loops: Loops, resources: Resources) -> None:
@@ -23,4 +24,5 @@ def start(loops: Loops, resources: Resources) -> None:
         "surplus": sweep_surplus,
     }.items():
         loops.add(name, partial(sweep, resources), every=clock.sweep_every)
+    loops.add("webhook-keys", partial(sweep_webhook_keys, resources), every=clock.keys_look)
     loops.add("overdue", partial(sweep_overdue, resources), every=clock.lookup_gap)

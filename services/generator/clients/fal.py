@@ -1,4 +1,4 @@
-"""The dialect of fal (providers.md §2): a queue; no FAILED state, the result call answers with the model's own error."""
+"""The dialect of fal (providers.md §2): a queue; no FAILED state, the result call answers with the model's error."""
 
 import re
 from collections.abc import Mapping

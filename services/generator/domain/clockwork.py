@@ -36,6 +36,8 @@ class Clockwork:
     probe_every: float = 10.0  # §2.4
     breaker_within: float = 60.0  # §2.4
     sweep_every: float = 5.0  # §4.3
+    keys_every: float = 43_200.0  # §4.3: then the keys of signed webhooks are fetched anew
+    keys_look: float = 60.0  # … and after a failure, this soon
 
     @property
     def ambiguous_after(self) -> float:

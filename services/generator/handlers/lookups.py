@@ -70,7 +70,7 @@ async def _look_up(resources: Resources, attempt: Attempt, task_id: str) -> Find
 
 async def _ask(resources: Resources, attempt: Attempt, task_id: str) -> Finding:
     began = time.perf_counter()
-    finding = await resources.music.record_info(attempt.account, task_id)
+    finding = await resources.music.record_info(attempt.account, task_id, attempt.facts)
     seconds = time.perf_counter() - began
     call = calls.Call(attempt.provider, attempt.account, "record-info", attempt.id, seconds, finding.state)
     async with resources.database.connection() as connection:

@@ -34,9 +34,9 @@ _log = structlog.get_logger()
 async def conclude(resources: Resources, claim: Claim, answer: Answer, seconds: float) -> None:
     """Write what the answer means. May be repeated when the database was away: every part is guarded."""
     match answer:
-        case Accepted(task_id):
+        case Accepted():
             try:
-                await _accepted(resources, claim, task_id, seconds)
+                await _accepted(resources, claim, answer, seconds)
             except asyncpg.UniqueViolationError:  # another attempt has this id: the provider does not name a new task
                 await _refused(resources, claim, Refused(_judge(claim, "task_id_reused"), replied=True), seconds)
         case Refused(judgement=Judgement(verdict=Verdict.AMBIGUOUS)):
@@ -45,12 +45,13 @@ async def conclude(resources: Resources, claim: Claim, answer: Answer, seconds: 
             await _refused(resources, claim, await _settled(resources, claim, answer), seconds)
 
 
-async def _accepted(resources: Resources, claim: Claim, task_id: str, seconds: float) -> None:
-    cost = claim.provider.credits_per_generation
+async def _accepted(resources: Resources, claim: Claim, answer: Accepted, seconds: float) -> None:
+    task_id = answer.task_id
+    cost = claim.provider.credits_per_generation if answer.cost is None else answer.cost
     async with resources.database.transaction() as connection:
         await accounts.return_slot(connection, claim.account, claim.slot_no, claim.attempt_id)
         await segments.lock_alone(connection, claim.brief.segment_id)
-        kept = await attempts.accept(connection, claim.attempt_id, task_id, cost)
+        kept = await attempts.accept(connection, claim.attempt_id, task_id, cost, answer.facts)
         if kept == task_id:
             await note_segment(connection, claim.brief.segment_id, suno_task_id=task_id)
         elif kept is not None:
@@ -58,7 +59,7 @@ async def _accepted(resources: Resources, claim: Claim, task_id: str, seconds: f
         await _record(connection, claim, seconds, "ok", cost)
         reach("before_reply_commit")
     _count(claim, seconds, "accepted")
-    metrics.count(Metric.GENERATION_COST, cost, provider=claim.provider.name, unit="credits")
+    metrics.count(Metric.GENERATION_COST, cost, provider=claim.provider.name, unit=claim.provider.cost_unit)
     if kept not in (None, task_id):
         _log.error("surplus_task", attempt_id=str(claim.attempt_id), provider=claim.provider.name)
         metrics.count(Metric.SURPLUS_GENERATIONS, provider=claim.provider.name)
@@ -115,7 +116,9 @@ async def _ambiguous(resources: Resources, claim: Claim, answer: Refused, second
 
 async def _settled(resources: Resources, claim: Claim, answer: Refused) -> Refused:
     """Sources differ on what 429 means at this reseller: the balance decides between wallet and throttle."""
-    if answer.judgement.verdict is not Verdict.WALLET or await account_care.lacks_credits(resources, claim.account):
+    if answer.judgement.verdict is not Verdict.WALLET or not claim.provider.balance_decides:
+        return answer
+    if await account_care.lacks_credits(resources, claim.account):
         return answer
     judgement = Judgement(Verdict.THROTTLE, answer.judgement.code)
     return Refused(judgement, replied=answer.replied, retry_after_seconds=answer.retry_after_seconds)

@@ -1,5 +1,6 @@
 """Attempts: what the generator writes of them, and the lists its sweeps work through."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,7 +20,7 @@ _LOCK: Final = "SELECT id FROM segment_attempts WHERE id = $1 FOR NO KEY UPDATE"
 _ACCEPT: Final = """
 UPDATE segment_attempts SET provider_task_id = coalesce(provider_task_id, $2), rank = greatest(rank, 2),
   submitted_at = coalesce(submitted_at, clock_timestamp()), cost = coalesce(cost, $3),
-  facts = facts || '{"replied": true}'
+  facts = $4::jsonb || facts || '{"replied": true}'
 WHERE id = $1 RETURNING provider_task_id
 """
 _NOTE_SURPLUS: Final = """
@@ -78,9 +79,11 @@ async def get(connection: Connection, attempt_id: UUID, *, lock: bool = False) -
     return None if row is None else Attempt(**dict(row))
 
 
-async def accept(connection: Connection, attempt_id: UUID, task_id: str, cost: float) -> str | None:
+async def accept(
+    connection: Connection, attempt_id: UUID, task_id: str, cost: float, facts: Mapping[str, str]
+) -> str | None:
     """Record the provider's id of the task and return the one kept: another one means a second task, a surplus."""
-    kept: str | None = await connection.fetchval(_ACCEPT, attempt_id, task_id, cost)
+    kept: str | None = await connection.fetchval(_ACCEPT, attempt_id, task_id, cost, dict(facts))
     return kept
 
 
@@ -132,7 +135,8 @@ UPDATE segment_attempts SET looked_up_at = clock_timestamp() WHERE id = (
   SELECT t.id FROM segment_attempts t JOIN parcours_segments s ON s.id = t.segment_id
   WHERE t.alive AND t.rank IN (2, 3) AND t.provider = $1 AND t.provider_task_id IS NOT NULL AND s.status <> 'complete'
     AND t.account = ANY ($6)
-    AND clock_timestamp() > t.dispatched_at + CASE t.rank WHEN 2 THEN $2::interval ELSE $3::interval END
+    AND (t.facts ? 'result_waiting'  -- its webhook could not carry the result
+      OR clock_timestamp() > t.dispatched_at + CASE t.rank WHEN 2 THEN $2::interval ELSE $3::interval END)
     AND (t.looked_up_at IS NULL OR t.looked_up_at < clock_timestamp() - $4::interval)
     AND NOT EXISTS (SELECT FROM segment_attempts o WHERE o.alive AND o.looked_up_at > clock_timestamp() - $5::interval)
   ORDER BY t.looked_up_at NULLS FIRST, t.dispatched_at LIMIT 1 FOR UPDATE OF t SKIP LOCKED)
