@@ -1,5 +1,6 @@
 """Rows for the tests of callback, signer and runner: runs, segments and attempts as create and generator write them."""
 
+import asyncio
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -112,6 +113,13 @@ async def everything(connection: asyncpg.Connection) -> Mapping[str, list[tuple[
 
 async def topics(connection: asyncpg.Connection) -> list[str]:
     return [each["topic"] for each in await connection.fetch("SELECT topic FROM outbox ORDER BY id")]
+
+
+async def until_somebody_waits(connection: asyncpg.Connection) -> None:
+    """Return when somebody waits for a lock."""
+    async with asyncio.timeout(20):
+        while not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

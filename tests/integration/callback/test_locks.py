@@ -18,7 +18,7 @@ async def test_a_row_that_refers_to_an_attempt_need_not_wait_for_a_webhook_of_it
     async with connection.transaction():  # the generator writes a fact of the attempt: the webhook waits for it
         await connection.execute("UPDATE segment_attempts SET looked_up_at = now() WHERE id = $1", attempt.attempt_id)
         hearing = asyncio.create_task(send(client, attempt, "suno/first"))
-        await _until_somebody_waits(other)
+        await rows.until_somebody_waits(other)
         # The archiver's job holds the attempt's key and asks for the segment's, which the webhook has locked.
         await other.execute("SET lock_timeout = '2s'")
         await other.execute(
@@ -28,9 +28,3 @@ async def test_a_row_that_refers_to_an_attempt_need_not_wait_for_a_webhook_of_it
         )
     assert await asyncio.wait_for(hearing, WAIT_SECONDS) == FRESH
     await other.close()
-
-
-async def _until_somebody_waits(connection: asyncpg.Connection) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
-            await asyncio.sleep(0.02)
