@@ -1,21 +1,13 @@
 """`parcours simulate fal` and `replicate`: stand-ins whose webhooks are signed."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-import uvicorn
-import uvloop
-from fastapi import FastAPI
 
 from stack.audio_file import prepare_audio
 from stack.embedded.places import work_folder
-from stack.simulators.fal import make_fal
-from stack.simulators.jobs.settings import Settings
-from stack.simulators.replicate import make_replicate
-from stack.simulators.suno.app import make_server
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")]
 Speed = Annotated[float, typer.Option(min=0.1, help="How many times faster than the real one.")]
@@ -32,7 +24,7 @@ def fal(
     PROVIDERS=fal,composer FAL_KEY=any:any FAL_BASE_URL=http://127.0.0.1:9997
     FAL_JWKS_URL=http://127.0.0.1:9997/.well-known/jwks.json PROVIDER_FILE_PRIVATE_ORIGINS=http://127.0.0.1:9997
     """
-    uvloop.run(_serve(port, _settings(port, speed, done, audio, ledger), lambda settings: make_fal(settings)[1]))
+    asyncio.run(_serve("fal", port, speed, done, audio, ledger))
 
 
 def replicate(
@@ -43,25 +35,31 @@ def replicate(
     PROVIDERS=replicate,composer REPLICATE_API_TOKEN=any REPLICATE_BASE_URL=http://127.0.0.1:9996/v1
     REPLICATE_SHORT_FILES=1 PROVIDER_FILE_PRIVATE_ORIGINS=http://127.0.0.1:9996
     """
-    uvloop.run(_serve(port, _settings(port, speed, done, audio, ledger), lambda settings: make_replicate(settings)[1]))
+    asyncio.run(_serve("replicate", port, speed, done, audio, ledger))
 
 
-def _settings(port: int, speed: float, done: float, audio: Path | None, ledger: Path | None) -> Settings:
-    origin = f"http://127.0.0.1:{port}"
-    path = audio or work_folder() / "audio" / "stand-in.mp3"
-    return Settings(
+async def _serve(
+    name: Literal["fal", "replicate"], port: int, speed: float, done: float, audio: Path | None, ledger: Path | None
+) -> None:
+    """Serve until a signal comes; prints one line `ready URL` when it answers."""
+    # Every verb of the command imports this module; a web server is half of what starting one costs.
+    import uvicorn  # noqa: PLC0415
+
+    from stack.simulators.fal import make_fal  # noqa: PLC0415
+    from stack.simulators.jobs.settings import Settings  # noqa: PLC0415
+    from stack.simulators.replicate import make_replicate  # noqa: PLC0415
+    from stack.simulators.suno.app import make_server  # noqa: PLC0415
+
+    origin, path = f"http://127.0.0.1:{port}", audio or work_folder() / "audio" / "stand-in.mp3"
+    await prepare_audio(path)
+    settings = Settings(
         speed=speed, origin=origin, done_after=done, started_after=min(2.0, done / 2), audio=path, ledger=ledger
     )
-
-
-async def _serve(port: int, settings: Settings, make: Callable[[Settings], FastAPI]) -> None:
-    """Serve until a signal comes; prints one line `ready URL` when it answers."""
-    if settings.audio is not None:
-        await prepare_audio(settings.audio)
-    server = make_server(make(settings), port, uvicorn.Server)
+    app = make_fal(settings)[1] if name == "fal" else make_replicate(settings)[1]
+    server = make_server(app, port, uvicorn.Server)
     serving = asyncio.create_task(server.serve())
     while not server.started and not serving.done():
         await asyncio.sleep(0.02)
     if server.started:
-        typer.echo(f"ready {settings.origin}")
+        typer.echo(f"ready {origin}")
     await serving

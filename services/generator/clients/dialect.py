@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from services.generator.domain.answers import Answer, Finding
@@ -24,13 +24,12 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request; `cost` is what a submission costs by the provider's price list, `None` when that is flat."""
+    """One request."""
 
     method: Literal["GET", "POST"]
     url: str
     headers: Mapping[str, str]
     content: bytes | None = None
-    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,10 @@ class Dialect(Protocol):
         ...
 
     def read_submission(self, access: Access, reply: Reply) -> Answer: ...
+
+    def price(self, access: Access, plan: Mapping[str, Any], /) -> float | None:
+        """What a segment costs by the provider's price list; `None` where every one costs the same."""
+        ...
 
     async def look_up(self, access: Access, task: Task, ask: Ask) -> Finding: ...
 

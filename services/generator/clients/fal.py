@@ -27,11 +27,10 @@ class Fal:
     """queue.fal.run: the model's input is the whole body, the webhook's address a parameter of ours."""
 
     def submission(self, access: Access, brief: SegmentBrief, token: UUID) -> Call:
-        form = model_form(FORMS, access.model)
         webhook = urlencode({"fal_webhook": callback_url(access.callback_base, brief.segment_id, token)})
-        body = form.fill(brief.plan)
+        body = model_form(FORMS, access.model).fill(brief.plan)
         url = f"{access.base_url}/{access.model}?{webhook}"
-        return Call("POST", url, _key(access), orjson.dumps(body), cost=form.cost(brief.plan))
+        return Call("POST", url, _key(access), orjson.dumps(body))
 
     def read_submission(self, access: Access, reply: Reply) -> Answer:
         table, body = access.provider.verdicts, mapping(reply.body)
@@ -42,6 +41,9 @@ class Fal:
             return Refused(table.judge("transport", "no_task_id"), replied=True)
         named = {name: text(body.get(name)) for name in ("status_url", "response_url")}
         return Accepted(body["request_id"], {name: url for name, url in named.items() if _is_at_home(url, access)})
+
+    def price(self, access: Access, plan: Mapping[str, Any]) -> float | None:
+        return model_form(FORMS, access.model).cost(plan)
 
     async def look_up(self, access: Access, task: Task, ask: Ask) -> Finding:
         """The status, and once it is COMPLETED the result, by the addresses that the submission's reply gave."""

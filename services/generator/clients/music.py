@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import httpx
@@ -60,7 +60,15 @@ class MusicClient:
         except httpx.HTTPError:
             return Refused(table.judge("transport", "lost"), replied=False)
         answer = dialect.read_submission(access, reply)
-        return replace(answer, cost=call.cost) if isinstance(answer, Accepted) else answer
+        return replace(answer, cost=dialect.price(access, brief.plan)) if isinstance(answer, Accepted) else answer
+
+    def price(self, account: str, plan: Mapping[str, Any]) -> float | None:
+        """What a segment costs there, in the provider's unit; `None` for an account that is configured no more."""
+        access = self._accounts.get(account)
+        if access is None:
+            return None
+        listed = DIALECTS[access.provider.dialect].price(access, plan)
+        return access.provider.credits_per_generation if listed is None else listed
 
     async def record_info(self, account: str, task_id: str, facts: Mapping[str, object] | None = None) -> Finding:
         """What the provider says of a task; `unknown` when it cannot be asked. `facts`: those of its acceptance."""

@@ -40,14 +40,13 @@ class Replicate:
     """api.replicate.com: official models by their name, without a version."""
 
     def submission(self, access: Access, brief: SegmentBrief, token: UUID) -> Call:
-        form = model_form(FORMS, access.model)
         body = {
-            "input": form.fill(brief.plan),
+            "input": model_form(FORMS, access.model).fill(brief.plan),
             "webhook": callback_url(access.callback_base, brief.segment_id, token),
             "webhook_events_filter": EVENTS,
         }
         url = f"{access.base_url}/models/{access.model}/predictions"
-        return Call("POST", url, bearer(access), orjson.dumps(body), cost=form.cost(brief.plan))
+        return Call("POST", url, bearer(access), orjson.dumps(body))
 
     def read_submission(self, access: Access, reply: Reply) -> Answer:
         """Any 2xx is a created prediction: 201 and 202 differ in the wait alone."""
@@ -58,6 +57,9 @@ class Replicate:
         if not is_task_id(body.get("id")):
             return Refused(table.judge("transport", "no_task_id"), replied=True)
         return Accepted(body["id"])
+
+    def price(self, access: Access, plan: Mapping[str, Any]) -> float | None:
+        return model_form(FORMS, access.model).cost(plan)
 
     async def look_up(self, access: Access, task: Task, ask: Ask) -> Finding:
         url = f"{access.base_url}/predictions/{quote(task.id, safe='')}"

@@ -45,6 +45,9 @@ class Suno:
     def read_submission(self, access: Access, reply: Reply) -> Answer:
         return read_submission(reply.status, reply.headers, reply.body, access.provider.verdicts)
 
+    def price(self, _access: Access, _plan: Mapping[str, Any]) -> float | None:
+        return None
+
     async def look_up(self, access: Access, task: Task, ask: Ask) -> Finding:
         url = f"{access.base_url}/api/v1/generate/record-info?taskId={quote(task.id, safe='')}"
         reply = await ask(Call("GET", url, bearer(access)))

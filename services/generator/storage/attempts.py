@@ -188,6 +188,25 @@ RETURNING t.id, t.provider, t.attempt_no, t.segment_id
 """
 
 
+# A webhook adopted them, so that no reply told us to write it. The first day is enough: adoption comes early or never.
+_UNPRICED: Final = """
+SELECT t.id, t.account, t.provider, s.plan FROM segment_attempts t JOIN parcours_segments s ON s.id = t.segment_id
+WHERE t.provider_task_id IS NOT NULL AND t.cost IS NULL AND t.dispatched_at > clock_timestamp() - interval '1 day'
+LIMIT 50
+"""
+_PRICE: Final = "UPDATE segment_attempts SET cost = $2 WHERE id = $1 AND cost IS NULL RETURNING id"
+
+
+async def unpriced(connection: Connection) -> list[asyncpg.Record]:
+    """Attempts that a provider has and nobody has priced: id, account, provider, plan."""
+    return list(await connection.fetch(_UNPRICED))
+
+
+async def price(connection: Connection, attempt_id: UUID, cost: float) -> bool:
+    """Write what an attempt cost; false when that is known already."""
+    return await connection.fetchval(_PRICE, attempt_id, cost) is not None
+
+
 async def unanswered(connection: Connection, provider: str, after: float, adopt: float) -> list[asyncpg.Record]:
     """Attempts without a reply that are to be marked, or (is_unadopted) have waited long enough."""
     spans = timedelta(seconds=after), timedelta(seconds=adopt)

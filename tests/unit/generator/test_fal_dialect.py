@@ -72,7 +72,7 @@ def test_the_input_is_the_whole_body_and_the_key_is_no_bearer() -> None:
         "output_format": "mp3_44100_128",
     }
     assert call.headers["authorization"] == "Key id:secret"
-    assert call.cost == pytest.approx(3.0)  # five minutes begun
+    assert FAL.price(access(), PLAN) == pytest.approx(3.0)  # five minutes begun
 
 
 def test_the_webhook_is_a_parameter_that_survives_its_own_ampersand() -> None:

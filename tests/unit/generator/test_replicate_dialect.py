@@ -55,7 +55,7 @@ def test_an_official_model_is_asked_by_name_with_its_webhook() -> None:
         "webhook": f"https://parcours.fr/callback?segment={SEGMENT}&token={TOKEN}",
         "webhook_events_filter": ["start", "output", "completed"],
     }
-    assert call.cost == pytest.approx(0.2)
+    assert REPLICATE.price(ACCESS, PLAN) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
