@@ -12,11 +12,14 @@ import uvloop
 
 from stack.audio_file import prepare_audio
 from stack.embedded.places import work_folder
+from stack.simulate_signed import fal, replicate
 from stack.simulators.suno.app import make_app, make_server
 from stack.simulators.suno.faults import FaultError
 from stack.simulators.suno.settings import STAGES, Settings
 
 app = typer.Typer(help="Providers' stand-ins on this machine.", no_args_is_help=True)
+app.command()(fal)
+app.command()(replicate)
 
 
 class Callbacks(StrEnum):
