@@ -37,6 +37,7 @@ def router(health: Health) -> APIRouter:
         "/v1/health/providers",
         summary="How the music providers are, from the last real calls",
         responses=problem_responses(401, 429, 503),
+        openapi_extra={"security": [{"HTTPBearer": []}, {}]},  # an operator is told more
     )
     async def providers_health(response: Response, parts: PartsOf, reader: MaybeSignedIn) -> ProvidersHealth:
         response.headers["cache-control"] = "no-store"

@@ -152,8 +152,9 @@ async def test_the_log_tells_status_changes_and_attempts_in_codes_alone(
         await move_segment(connection, run.segments[0], "generating")
         await connection.execute(
             "INSERT INTO segment_attempts (segment_id, user_id, attempt_no, provider, account, slot_no, token_sha256,"
-            " rank, submitted_at, finished_at, error_code, error_message)"
-            " VALUES ($1, $2, 1, 'suno', 'suno-1', 1, 'x', 4, clock_timestamp(), clock_timestamp(), 'bad', 'a text')",
+            " rank, submitted_at, finished_at, error_code, error_message, provider_task_id, cost, facts)"
+            " VALUES ($1, $2, 1, 'suno', 'suno-1', 1, 'x', 4, clock_timestamp(), clock_timestamp(), 'bad', 'a text',"
+            " 'task-9', 12, '{\"takes\": [{\"url\": \"https://secret.example\"}]}')",
             run.segments[0],
             user,
         )
@@ -166,5 +167,11 @@ async def test_the_log_tells_status_changes_and_attempts_in_codes_alone(
         *[("attempt", "dispatched", 0), ("attempt", "submitted", 0), ("attempt", "finished", 0)],
     ]
     assert (entries[-1]["errorCode"], entries[-1]["provider"], entries[2]["by"]) == ("bad", "suno", "runner")
+    assert (entries[-1]["providerTaskId"], entries[-1]["cost"], entries[-1]["attempt"]) == ("task-9", 12, 1)
+    assert entries[-1]["notes"] == [
+        "its reply was never read: a callback with its token adopted the task",
+        "failed at the provider (bad)",
+    ]
+    assert "secret.example" not in answer.text
     assert "a text" not in answer.text
     assert "Title" not in answer.text

@@ -139,7 +139,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 def settings(dsn: str, behind: Peer | None, objects: Path, **more: Any) -> Settings:
     url = behind.url if behind else "http://127.0.0.1:9"  # nobody listens on the discard port
-    names = ("create_url", "runner_url", "signer_url", "callback_url", "archiver_url")
+    names = ("create_url", "runner_url", "signer_url", "callback_url", "archiver_url", "generator_url")
     given: dict[str, Any] = dict.fromkeys(names, url) | {
         "database_url": dsn,
         "object_folder": objects,
