@@ -89,7 +89,7 @@ class Meter:
 
 def install(app: FastAPI, ears: Ears) -> None:
     """Give the application both doors."""
-    app.router.routes.append(Route(PATH, Webhook(ears), methods=["POST"]))
+    app.router.routes.insert(0, Route(PATH, Webhook(ears), methods=["POST"]))  # the first that is tried
     app.include_router(_internal(ears))
     app.add_middleware(Meter)
     metrics.start(Metric.CALLBACK_REQUESTS, verdict=VERDICTS)

@@ -50,7 +50,7 @@ def parse(body: Mapping[str, Any]) -> News:
 def _takes(payload: Mapping[str, Any]) -> Iterator[Take]:
     """Each file once, whether it is an object or a bare address, alone or in a list."""
     named = (each for place in PLACES for each in _listed(payload.get(place)))
-    urls = (as_url(each.get("url") if isinstance(each, Mapping) else each) for each in named)
+    urls = (as_url(each.get("url") if isinstance(each, dict) else each) for each in named)
     return (Take(url, None) for url in dict.fromkeys(urls) if url is not None)
 
 

@@ -29,7 +29,7 @@ _CODE: Final = re.compile(r"[0-9]{1,5}")
 
 def speaks(body: Mapping[str, Any]) -> bool:
     data = body.get("data")
-    return "code" in body and isinstance(data, Mapping) and "state" in data and "callbackType" not in data
+    return "code" in body and isinstance(data, dict) and "state" in data and "callbackType" not in data
 
 
 def parse(body: Mapping[str, Any]) -> News:
@@ -60,8 +60,8 @@ def _takes(result: object) -> tuple[Take, ...]:
 
 
 def _take(item: object) -> Take | None:
-    url = as_url(item.get("audio_url") if isinstance(item, Mapping) else item)
-    return None if url is None else Take(url, as_seconds(item.get("duration")) if isinstance(item, Mapping) else None)
+    url = as_url(item.get("audio_url") if isinstance(item, dict) else item)
+    return None if url is None else Take(url, as_seconds(item.get("duration")) if isinstance(item, dict) else None)
 
 
 def _decoded(result: object) -> Mapping[str, Any]:
@@ -70,4 +70,4 @@ def _decoded(result: object) -> Mapping[str, Any]:
             result = orjson.loads(result)
         except orjson.JSONDecodeError:
             return {}
-    return result if isinstance(result, Mapping) else {}
+    return result if isinstance(result, dict) else {}

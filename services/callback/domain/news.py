@@ -89,7 +89,7 @@ def as_task_id(value: object) -> str | None:
 
 def as_mapping(value: object, what: str) -> Mapping[str, Any]:
     """The object that `what` is; raises `UnknownDialectError` when it is none."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise UnknownDialectError(f"expected {what} to be an object")
     return value
 

@@ -39,6 +39,10 @@ class Keys:
         """Whether a webhook for an attempt at this provider must be signed."""
         return provider in ALWAYS_SIGNED or (provider == KIE and bool(self.kie))
 
+    def known_of(self, provider: str) -> bool:
+        """Whether there is anything to check this provider's signature with."""
+        return bool({FAL: self.fal, REPLICATE: self.replicate, KIE: self.kie}.get(provider))
+
 
 def is_signed(headers: Headers) -> bool:
     """Whether somebody claims to have signed."""

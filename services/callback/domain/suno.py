@@ -81,7 +81,7 @@ def _items(value: object) -> Sequence[_Item]:
         return ()
     if not isinstance(value, list):
         raise UnknownDialectError("expected data.data to be a list or null")
-    return tuple(item for item in value[:ITEMS_LIMIT] if isinstance(item, Mapping))
+    return tuple(item for item in value[:ITEMS_LIMIT] if isinstance(item, dict))
 
 
 def _takes(items: Sequence[_Item]) -> tuple[Take, ...]:

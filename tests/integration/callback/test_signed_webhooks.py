@@ -1,5 +1,6 @@
 """The providers that sign: what they send is heard, and nobody else is in their name."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -156,21 +157,47 @@ async def test_a_result_that_its_webhook_could_not_carry_is_noted_and_delivered_
 async def test_a_key_that_appears_after_the_keys_were_read_is_found_soon(
     database: str, connection: asyncpg.Connection
 ) -> None:
-    settings = Settings(database_url=SecretStr(database), time_scale=1e-6)  # 60 s become 60 µs
+    settings = Settings(database_url=SecretStr(database), time_scale=1e-4)  # 60 s become 6 ms
     attempt, signers, raw = await attempt_at(connection, "fal"), Signers(), BODIES["fal"]
     async with rows.serving(make_app(settings)) as client:
+        other = Signers()
+        await other.publish(connection)
         assert (await post(client, attempt, raw, signers.sign("fal", raw))).status_code == 401
+        await connection.execute("DELETE FROM provider_keys")
         await signers.publish(connection)
-        assert (await post(client, attempt, raw, signers.sign("fal", raw))).json() == FRESH
+        async with asyncio.timeout(20):
+            while (answer := await post(client, attempt, raw, signers.sign("fal", raw))).status_code == 401:
+                pass
+        assert answer.json() == FRESH
 
 
 async def test_keys_are_not_asked_for_with_every_forged_webhook(
-    client: httpx.AsyncClient, connection: asyncpg.Connection
+    client: httpx.AsyncClient, connection: asyncpg.Connection, signers: Signers
 ) -> None:
-    attempt, signers, raw = await attempt_at(connection, "fal"), Signers(), BODIES["fal"]
-    assert (await post(client, attempt, raw, signers.sign("fal", raw))).status_code == 401
-    await signers.publish(connection)
-    assert (await post(client, attempt, raw, signers.sign("fal", raw))).status_code == 401
+    attempt, raw, others = await attempt_at(connection, "fal"), BODIES["fal"], Signers()
+    assert (await post(client, attempt, raw, others.sign("fal", raw))).status_code == 401
+    await connection.execute("DELETE FROM provider_keys")
+    await others.publish(connection)
+    assert (await post(client, attempt, raw, others.sign("fal", raw))).status_code == 401
+    assert (await post(client, attempt, raw, signers.sign("fal", raw))).status_code == 200
+
+
+@pytest.mark.parametrize("provider", ["fal", "replicate"])
+@pytest.mark.parametrize("old", [False, True])
+async def test_without_keys_of_a_day_the_provider_may_come_again(
+    client: httpx.AsyncClient, connection: asyncpg.Connection, provider: str, *, old: bool
+) -> None:
+    attempt, raw, signers = await attempt_at(connection, provider), BODIES[provider], Signers()
+    if old:
+        await signers.publish(connection)
+        await connection.execute("UPDATE provider_keys SET fetched_at = now() - interval '25 h'")
+    before = await rows.everything(connection)
+    answer = await post(client, attempt, raw, signers.sign(provider, raw))
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert (await post(client, attempt, raw, {})).status_code == 401
+    stranger = Attempt(attempt.run_id, attempt.segment_id, attempt.attempt_id, attempt.attempt_id)
+    assert (await post(client, stranger, raw, signers.sign(provider, raw))).status_code == 401
+    assert await rows.everything(connection) == before
 
 
 async def test_without_kies_key_its_webhooks_need_no_signature(database: str, connection: asyncpg.Connection) -> None:
