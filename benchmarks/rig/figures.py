@@ -17,6 +17,13 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
 
+def number(value: float, digits: int) -> str:
+    """For a table: a dash for what was not measured, ∞ for what never came."""
+    if math.isnan(value):
+        return "–"
+    return "∞" if math.isinf(value) else f"{value:.{digits}f}"
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Several repeats of one figure."""
@@ -30,10 +37,8 @@ class Spread:
 
     def text(self, digits: int = 3, unit: str = "") -> str:
         """`median (least–most)`, or one number where all are the same."""
-        middle = f"{self.median:.{digits}f}{unit}"
-        if f"{self.least:.{digits}f}" == f"{self.most:.{digits}f}":
-            return middle
-        return f"{middle} ({self.least:.{digits}f}–{self.most:.{digits}f})"
+        middle, least, most = (number(value, digits) for value in (self.median, self.least, self.most))
+        return middle + unit if least == most else f"{middle}{unit} ({least}–{most})"
 
     def plain(self) -> dict[str, float]:
         """For JSON."""
