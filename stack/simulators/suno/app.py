@@ -20,7 +20,8 @@ from stack.simulators.suno.reseller import Reseller
 from stack.simulators.suno.settings import Settings
 from stack.simulators.suno.sound import Sound
 
-CONNECTIONS = 200  # to listeners of callbacks, in all
+KEPT = 8  # idle connections to listeners: the pool looks at each of them for every call
+KEEP_ALIVE = 65  # s, longer than HTTP clients keep idle connections: one that breaks would look like a lost reply
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -32,7 +33,7 @@ def make_app(
         transport=transport,
         timeout=None,  # noqa: S113 - the courier bounds the whole of a call
         trust_env=False,
-        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=KEPT),
     )
     sound = Sound.read(settings.audio) if settings.audio else Sound.silence()
     reseller = Reseller(settings, clock or Clock(settings.speed), sound, http)
@@ -112,6 +113,7 @@ def make_server(app: FastAPI, port: int, kind: Callable[[uvicorn.Config], uvicor
             http=_Protocol,
             log_level="warning",
             access_log=False,
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=1,  # calls that are never answered
         )
     )

@@ -17,6 +17,7 @@ from stack.simulators.suno.stages import Plan, Step
 from stack.simulators.suno.tasks import Task
 
 STALE_SECONDS: Final = 3600
+AT_ONCE: Final = 64  # calls on their way; the pool's own queue costs the square of its length
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Courier:
     held: dict[str, list[Letter]] = field(default_factory=dict)
     orders: dict[str, tuple[str, ...]] = field(default_factory=dict)
     on_the_way: set[asyncio.Task[None]] = field(default_factory=set)
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     told: dict[str, asyncio.Event] = field(default_factory=dict)  # who waits for a task's first letter
 
     def begin(self, task: Task, plan: Plan) -> None:
@@ -141,7 +143,7 @@ class Courier:
 
     async def _post(self, url: str, content: bytes, headers: dict[str, str]) -> int:
         try:
-            async with asyncio.timeout(self.settings.answer_seconds):
+            async with self.room, asyncio.timeout(self.settings.answer_seconds):
                 return (await self.http.post(url, content=content, headers=headers)).status_code
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
             return 0
