@@ -13,6 +13,10 @@ FIRST_SOUND_SECONDS: Final = 30.0
 FIRST: Final = b"event: segment.first\n"
 
 
+class RefusedError(Exception):
+    """An answer that is no success."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """One run as its listener saw it; seconds of the wall clock."""
@@ -74,6 +78,20 @@ async def hear(host: str, port: int, body: bytes, token: str) -> Heard:
     return Heard(run_id, segment_id, asked_at, answered_at, first_at)
 
 
+async def ask(host: str, port: int, body: bytes, token: str, key: str) -> str:
+    """Start a run, or find the one this key started, and return the id of its first segment; else raise OSError."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        head = _head("POST", "/v1/runs", host, port, token, len(body), f"Idempotency-Key: {key}\r\n")
+        writer.write(head + body)
+        created = await _answer(reader)
+    except (asyncio.IncompleteReadError, RefusedError) as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        writer.close()
+    return str(created["segments"][0]["id"])
+
+
 async def stamps(port: int) -> dict[str, Any]:
     """What the recorder has noted."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -112,10 +130,10 @@ def samples(heard: Sequence[Heard], noted: dict[str, Any]) -> list[Sample]:
     ]
 
 
-def _head(method: str, path: str, host: str, port: int, token: str, length: int) -> bytes:
+def _head(method: str, path: str, host: str, port: int, token: str, length: int, more: str = "") -> bytes:
     return (
         f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {length}\r\n{more}\r\n"
     ).encode()
 
 
@@ -129,7 +147,7 @@ async def _answer(reader: asyncio.StreamReader) -> dict[str, Any]:
         )
         body = await reader.readexactly(length)
     if status not in (200, 201):
-        raise RuntimeError(f"the answer was {status}: {body[:300]!r}")
+        raise RefusedError(f"the answer was {status}: {body[:300]!r}")
     found: dict[str, Any] = orjson.loads(body)
     return found
 

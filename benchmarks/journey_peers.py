@@ -39,9 +39,10 @@ class Participant:
         return await flow.hear("127.0.0.1", self.edge, BODY, self.token(uuid4()))
 
 
-async def start_recorder(rig: Rig, name: str) -> int:
+async def start_recorder(rig: Rig, name: str, *more: str) -> int:
+    """The recording provider; its port."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.recorder", "--port", str(port)]
+    command = [sys.executable, "-m", "benchmarks.recorder", "--port", str(port), *more]
     command += ["--first-after", str(ONE_AFTER), "--first-after-crowd", str(CROWD_AFTER)]
     await rig.program(Program(f"recorder-{name}", command, port))
     return port
@@ -70,30 +71,30 @@ def settings_for(provider: str) -> dict[str, str]:
 async def start_celery(rig: Rig, _exits: AsyncExitStack) -> Participant:
     """One edge, one worker with two processes, as many as cores; Redis without persistence."""
     edge, recorder = free_port(), await start_recorder(rig, "celery")
-    environment = _environment(edge, recorder) | {"BENCH_REDIS": await rig.redis()}
+    environment = environment_of(edge, recorder) | {"BENCH_REDIS": await rig.redis()}
     command = [sys.executable, "-m", "celery", "-A", "benchmarks.peers.celery_journey", "worker", "-c", "2"]
     command += ["-l", "error", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     await rig.program(Program("celery-worker", command, environment=environment))
     command = [sys.executable, "-m", "uvicorn", "benchmarks.peers.celery_journey:edge", "--port", str(edge)]
-    await rig.program(Program("celery-edge", [*command, *_QUIET], edge, environment))
-    return Participant("Celery + Redis", "nothing", edge, recorder, _token)
+    await rig.program(Program("celery-edge", [*command, *QUIET], edge, environment))
+    return Participant("Celery + Redis", "nothing", edge, recorder, token_of)
 
 
 async def start_restate_flow(rig: Rig, _exits: AsyncExitStack) -> Participant:
     """One edge, one process of workflows, the server of npm with its log on disk."""
     edge, recorder, workflows = free_port(), await start_recorder(rig, "restate"), free_port()
     restate = await start_restate(rig)
-    environment = _environment(edge, recorder) | {"BENCH_INGRESS": restate.ingress}
+    environment = environment_of(edge, recorder) | {"BENCH_INGRESS": restate.ingress}
     command = [sys.executable, "-m", "hypercorn", "benchmarks.peers.restate_journey:workflows"]
     command += ["-b", f"127.0.0.1:{workflows}", "-k", "uvloop", "--log-level", "error"]
     await rig.program(Program("restate-workflows", command, workflows, environment))
     await restate.register(f"http://127.0.0.1:{workflows}")
     command = [sys.executable, "-m", "uvicorn", "benchmarks.peers.restate_journey:edge", "--port", str(edge)]
-    await rig.program(Program("restate-edge", [*command, *_QUIET], edge, environment))
-    return Participant("Restate", "the workflow: Restate's log", edge, recorder, _token)
+    await rig.program(Program("restate-edge", [*command, *QUIET], edge, environment))
+    return Participant("Restate", "the workflow: Restate's log", edge, recorder, token_of)
 
 
-_QUIET: Final = ("--host", "127.0.0.1", "--log-level", "error", "--no-access-log")
+QUIET: Final = ("--host", "127.0.0.1", "--log-level", "error", "--no-access-log")
 _Start = Callable[[Rig, AsyncExitStack], Awaitable[Participant]]
 PEERS: Final[dict[str, tuple[_Start, tuple[str, ...]]]] = {
     "celery": (start_celery, ("celery", "redis")),
@@ -106,7 +107,8 @@ def lacking(name: str) -> list[str]:
     return missing(*PEERS[name][1])
 
 
-def _environment(edge: int, recorder: int) -> dict[str, str]:
+def environment_of(edge: int, recorder: int) -> dict[str, str]:
+    """What both peers' programs read."""
     return {
         "BENCH_JWT_SECRET": SECRET,
         "BENCH_CALLBACK": f"http://127.0.0.1:{edge}/callback",
@@ -115,5 +117,5 @@ def _environment(edge: int, recorder: int) -> dict[str, str]:
     }
 
 
-def _token(user: UUID) -> str:
+def token_of(user: UUID) -> str:
     return issue(SECRET, user, ())

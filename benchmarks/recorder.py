@@ -1,4 +1,4 @@
-"""Owns the recording provider: it stamps each submission as it arrives, answers at once, and calls back `first`.
+"""Owns the recording provider: it stamps each submission as it arrives, answers, and calls back `first`.
 
 A process of its own, so that neither the load generator nor what is measured delays its stamps. Times are of the wall
 clock, which all processes of one machine and its PostgreSQL share.
@@ -6,6 +6,7 @@ clock, which all processes of one machine and its PostgreSQL share.
 
 import argparse
 import asyncio
+import random
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ import uvloop
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 10.0
+AGAIN_SECONDS: Final = 0.25  # after a callback that nobody took; real providers wait longer, and give up
+GIVE_UP_SECONDS: Final = 60.0
 
 
 @dataclass
@@ -26,10 +29,12 @@ class Recorder:
     first_after: float  # s between a submission and its `first` callback
     crowd_after: float = 3.0  # the same while a crowd is expected: all listen by then
     crowd: bool = False
+    reply_delay: tuple[float, float] = (0.0, 0.0)  # s, uniform; the stamp is of the arrival
+    chance: random.Random = field(default_factory=random.Random)
     port: int = 0
     posted: dict[str, list[float]] = field(default_factory=dict)
-    called: dict[str, float] = field(default_factory=dict)
-    refused: int = 0
+    called: dict[str, float] = field(default_factory=dict)  # when `first` was sent for the first time
+    taken: dict[str, float] = field(default_factory=dict)  # when it was answered with 200
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def submission(self, raw: bytes, at: float) -> bytes:
@@ -46,23 +51,35 @@ class Recorder:
         return orjson.dumps({"code": 200, "msg": "success", "data": {"taskId": task_id}})
 
     def told(self) -> bytes:
-        return orjson.dumps({"posted": self.posted, "called": self.called, "refused": self.refused})
+        return orjson.dumps({"posted": self.posted, "called": self.called, "taken": self.taken})
 
     async def _call_back(self, key: str, address: str, task_id: str) -> None:
         await asyncio.sleep(self.crowd_after if self.crowd else self.first_after)
-        parts = urlsplit(address)
         body = orjson.dumps(_first(task_id, f"http://127.0.0.1:{self.port}"))
+        began = time.time()
+        while time.time() - began < GIVE_UP_SECONDS:
+            try:
+                taken = await self._send(key, address, body)
+            except OSError:  # TimeoutError is one too
+                taken = False
+            if taken:
+                self.taken[key] = time.time()
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _send(self, key: str, address: str, body: bytes) -> bool:
+        parts = urlsplit(address)
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         head = (
             f"POST {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
-        self.called[key] = time.time()
+        self.called.setdefault(key, time.time())
         writer.write(head.encode() + body)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                self.refused += b" 200 " not in await reader.readline()
+                return b" 200 " in await reader.readline()
         finally:
             writer.close()
 
@@ -98,8 +115,12 @@ class Connection(asyncio.Protocol):
             content = self._recorder.told()
         elif head.startswith(b"put /_rec/crowd"):
             self._recorder.crowd = body == b"1"
-        status = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(content)
-        self._transport.write(status + content)
+        answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(content)
+        delay = self._recorder.chance.uniform(*self._recorder.reply_delay) if head.startswith(b"post ") else 0.0
+        if delay > 0:
+            asyncio.get_running_loop().call_later(delay, self._transport.write, answer + content)
+        else:
+            self._transport.write(answer + content)
 
 
 def _length(head: bytes) -> int:
@@ -130,11 +151,10 @@ def _first(task_id: str, origin: str) -> dict[str, object]:
     return {"code": 200, "msg": "First audio generated successfully.", "data": data}
 
 
-async def serve(port: int, first_after: float, crowd_after: float) -> None:
+async def serve(recorder: Recorder) -> None:
     """Serve until the process is ended; prints one line when it answers."""
-    recorder = Recorder(first_after, crowd_after, port=port)
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(recorder), "127.0.0.1", port)
-    print(f"ready http://127.0.0.1:{port}", flush=True)
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(recorder), "127.0.0.1", recorder.port)
+    print(f"ready http://127.0.0.1:{recorder.port}", flush=True)
     async with server:
         await server.serve_forever()
 
@@ -144,8 +164,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--first-after", type=float, default=0.25, help="seconds; negative: never")
     parser.add_argument("--first-after-crowd", type=float, default=3.0, help="seconds, after PUT /_rec/crowd of 1")
-    wanted = parser.parse_args()
-    uvloop.run(serve(wanted.port, wanted.first_after, wanted.first_after_crowd))
+    parser.add_argument("--reply-delay", type=float, nargs=2, default=(0.0, 0.0), metavar=("FROM", "TO"))
+    parser.add_argument("--seed", type=int, default=1)
+    said = parser.parse_args()
+    recorder = Recorder(said.first_after, said.first_after_crowd, port=said.port)
+    recorder.reply_delay, recorder.chance = tuple(said.reply_delay), random.Random(said.seed)
+    uvloop.run(serve(recorder))
 
 
 if __name__ == "__main__":

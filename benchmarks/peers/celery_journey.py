@@ -27,6 +27,8 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
 )
+if seconds := os.environ.get("BENCH_VISIBILITY"):  # else Celery's own: an hour
+    app.conf.broker_transport_options = {"visibility_timeout": float(seconds)}
 provider = httpx.Client(base_url=os.environ["BENCH_PROVIDER"], timeout=30, trust_env=False)
 news = redis.asyncio.Redis.from_url(REDIS)
 edge = FastAPI()
