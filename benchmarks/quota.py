@@ -35,8 +35,8 @@ FIRST_CALL_SECONDS = 60.0
 LEAST_JUDGED_SECONDS = 100.0  # below, one lease of 35 s is too large a part of a pass with a kill
 LONG_RUN = (
     "a pass begins with a full window, and every further one W + ε + reply delay after the one before: 45 s and 120 s "
-    "can be used whole; the bound of the long run is W/(W+ε+RTT) = 0.952. A fixed window and a bucket allow more than 20 "
-    "in any 10 s now and then, so that a score above 1 is possible there"
+    "can be used whole; the bound of the long run is W/(W+ε+RTT) = 0.952. A fixed window and a bucket allow more than "
+    "20 in any 10 s now and then, so that a score above 1 is possible there"
 )
 
 Kill = Literal["none", "half time", "in a burst"]
