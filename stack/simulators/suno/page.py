@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stack.simulators.suno.fault_kinds import COMMON, KINDS, REQUIRED, Kind
+from stack.simulators.suno.quota import FixedWindow
 from stack.simulators.suno.reseller import Reseller
 from stack.simulators.suno.tasks import PICTURED, TERMINAL, Account, Task
 
@@ -47,6 +48,7 @@ def _account(account: Account, now: float, window: float) -> dict[str, Any]:
         "accepted": account.accepted,
         "in_flight": account.in_flight,
         "left": round(account.window.left(now), 2),
+        "edge": round((now - account.window.phase) % window, 2) if isinstance(account.window, FixedWindow) else None,
         "stamps": [round(now - at, 2) for at in account.stamps if at >= oldest],
         "refusals": [round(now - at, 2) for at in account.refusals if at >= oldest],
     }

@@ -46,7 +46,7 @@ class FixedWindow:
     def __init__(self, calls: int, seconds: float, phase: float) -> None:
         self._calls = calls
         self._seconds = seconds
-        self._phase = phase
+        self.phase = phase
         self._number: int | None = None
         self._taken = 0
 
@@ -57,7 +57,7 @@ class FixedWindow:
         return True
 
     def left(self, now: float) -> float:
-        number = math.floor((now - self._phase) / self._seconds)
+        number = math.floor((now - self.phase) / self._seconds)
         if number != self._number:
             self._number, self._taken = number, 0
         return self._calls - self._taken
