@@ -45,7 +45,7 @@ def freeze(
 
 @quota.command("open")
 def open_account(account: Account = None, data: Data = default_folder()) -> None:  # noqa: B008
-    """Open what is closed (wallet, key, breaker) and end a freeze; slots of calls under way keep their time."""
+    """Open what is closed (wallet, key, breaker) and end a freeze."""
     for row in asyncio.run(_open(DataFolder(data), account)):
         typer.echo(f"{row['account']}: open" + (f", was closed: {row['reason']}" if row["reason"] else ""))
 
@@ -59,7 +59,6 @@ async def _read(folder: DataFolder, account: str | None) -> list[dict[str, Any]]
 
 async def _freeze(folder: DataFolder, account: str | None, seconds: float | None) -> list[asyncpg.Record]:
     async with open_stack_database(folder) as database, database.transaction() as connection:
-        await connection.fetch(_LOCK, account)
         rows = list(await connection.fetch(_FREEZE, account, seconds))
     _refuse_unknown(account, rows)
     return rows
@@ -67,8 +66,6 @@ async def _freeze(folder: DataFolder, account: str | None, seconds: float | None
 
 async def _open(folder: DataFolder, account: str | None) -> list[asyncpg.Record]:
     async with open_stack_database(folder) as database, database.transaction(Channel.QUEUE) as connection:
-        await connection.fetch(_LOCK, account)
-        await connection.execute(_THAW, account)
         rows = list(await connection.fetch(_OPEN, account))
     _refuse_unknown(account, rows)
     return rows
@@ -111,6 +108,8 @@ def _next_free(seconds_left: list[float]) -> str:
 
 
 def _state(row: dict[str, Any]) -> str:
+    if row["frozen_seconds"] > 0:
+        return f"frozen for {row['frozen_seconds']:.1f} s"
     if row["close_reason"] is None:
         return "open"
     if row["closed_seconds"] is None:
@@ -126,31 +125,22 @@ SELECT a.account, a.provider, a.slots_contract, a.slots_allowed, a.max_in_flight
   extract(epoch FROM a.hold)::float8 AS hold_seconds, extract(epoch FROM a.lease)::float8 AS lease_seconds,
   CASE WHEN a.closed_until < 'infinity'
     THEN extract(epoch FROM a.closed_until - clock_timestamp())::float8 END AS closed_seconds,
+  greatest(0, extract(epoch FROM a.frozen_until - clock_timestamp()))::float8 AS frozen_seconds,
   a.balance::float8 AS balance, attempts_in_flight(a.account) AS in_flight,
   (SELECT count(*) FROM generation_queue q WHERE q.provider = a.provider) AS waiting,
   ARRAY (SELECT extract(epoch FROM s.free_at - clock_timestamp())::float8 FROM quota_slots s
          WHERE s.account = a.account AND s.slot_no <= a.slots_contract ORDER BY s.slot_no) AS slots
 FROM quota_accounts a WHERE $1::text IS NULL OR a.account = $1 ORDER BY a.provider, a.account
 """
-_LOCK = """
-SELECT FROM quota_slots WHERE $1::text IS NULL OR account = $1 ORDER BY account, slot_no FOR UPDATE
-"""
 _FREEZE = """
-WITH frozen AS (
-  UPDATE quota_slots s
-  SET free_at = greatest(s.free_at, clock_timestamp() + coalesce(make_interval(secs => $2), a.lease))
-  FROM quota_accounts a WHERE a.account = s.account AND ($1::text IS NULL OR a.account = $1)
-  RETURNING s.account, extract(epoch FROM coalesce(make_interval(secs => $2), a.lease))::float8 AS seconds)
-SELECT DISTINCT account, seconds FROM frozen ORDER BY account
-"""
-# What is under way keeps its lease; everything else waits for one hold, since nobody knows when it was used last.
-_THAW = """
-UPDATE quota_slots s SET free_at = least(s.free_at, clock_timestamp() + a.hold)
-FROM quota_accounts a WHERE a.account = s.account AND ($1::text IS NULL OR a.account = $1) AND NOT EXISTS (
-  SELECT FROM segment_attempts t WHERE t.id = s.attempt_id AND t.outcome IS NULL AND NOT t.facts ? 'replied')
+UPDATE quota_accounts
+SET frozen_until = greatest(frozen_until, clock_timestamp() + coalesce(make_interval(secs => $2), lease))
+WHERE $1::text IS NULL OR account = $1
+RETURNING account, extract(epoch FROM frozen_until - clock_timestamp())::float8 AS seconds
 """
 _OPEN = """
-UPDATE quota_accounts a SET close_reason = NULL, closed_until = 'epoch', breaker_since = clock_timestamp(),
+UPDATE quota_accounts a SET close_reason = NULL, closed_until = 'epoch', frozen_until = 'epoch',
+  breaker_since = clock_timestamp(),
   restored_at = clock_timestamp()
 FROM (SELECT account, close_reason FROM quota_accounts WHERE $1::text IS NULL OR account = $1 FOR UPDATE) old
 WHERE a.account = old.account RETURNING a.account, old.close_reason AS reason

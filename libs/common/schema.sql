@@ -259,6 +259,7 @@ CREATE TABLE public.quota_accounts (
     breaker_since timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
     record_info_counts boolean DEFAULT false NOT NULL,
     settled interval DEFAULT '00:04:00'::interval NOT NULL,
+    frozen_until timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
     balance numeric,
     balance_at timestamp with time zone,
     CONSTRAINT quota_accounts_check CHECK ((slots_allowed <= slots_contract)),

@@ -1,6 +1,7 @@
 -- What is known of a provider's account beside its quota, and what counts as in flight there.
 
 ALTER TABLE quota_accounts ADD COLUMN settled interval NOT NULL DEFAULT '240 s';  -- dispatch to the last stage, with what it may be late
+ALTER TABLE quota_accounts ADD COLUMN frozen_until timestamptz NOT NULL DEFAULT 'epoch';  -- by an operator; no reply ends it
 ALTER TABLE quota_accounts ADD COLUMN balance numeric;                            -- as the credit endpoint last said
 ALTER TABLE quota_accounts ADD COLUMN balance_at timestamptz;
 

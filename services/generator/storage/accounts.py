@@ -25,7 +25,8 @@ _ADD_SLOTS: Final = """
 INSERT INTO quota_slots (account, slot_no) SELECT $1, generate_series(1, $2::int) ON CONFLICT DO NOTHING
 """
 _OPEN: Final = """
-SELECT DISTINCT provider FROM quota_accounts WHERE account = ANY ($1) AND closed_until <= clock_timestamp()
+SELECT DISTINCT provider FROM quota_accounts
+WHERE account = ANY ($1) AND greatest(closed_until, frozen_until) <= clock_timestamp()
 """
 _RETURN_SLOT: Final = """
 UPDATE quota_slots s SET free_at = clock_timestamp() + a.hold FROM quota_accounts a
@@ -46,8 +47,8 @@ WHERE locked.account = ANY ($1) AND (s.account, s.slot_no) = (locked.account, lo
 _LEASE_FOR_POLL: Final = """
 UPDATE quota_slots q SET free_at = clock_timestamp() + p.lease, attempt_id = $2
 FROM (SELECT s.account, s.slot_no, a.lease FROM quota_slots s JOIN quota_accounts a USING (account)
-      WHERE s.account = $1 AND a.closed_until <= clock_timestamp() AND s.slot_no <= a.slots_allowed
-        AND s.free_at <= clock_timestamp()
+      WHERE s.account = $1 AND greatest(a.closed_until, a.frozen_until) <= clock_timestamp()
+        AND s.slot_no <= a.slots_allowed AND s.free_at <= clock_timestamp()
         AND NOT EXISTS (SELECT FROM generation_queue w
                         WHERE w.provider = a.provider AND w.not_before <= clock_timestamp())
       ORDER BY s.free_at, s.slot_no LIMIT 1 FOR UPDATE OF s SKIP LOCKED) p
@@ -200,8 +201,10 @@ RETURNING a.account
 """
 _NOTE_BALANCE: Final = "UPDATE quota_accounts SET balance = $2, balance_at = clock_timestamp() WHERE account = $1"
 _STATES: Final = """
-SELECT a.account, a.provider, a.close_reason, a.closed_until <= clock_timestamp() AS is_open,
-  nullif(a.closed_until, 'infinity') AS closed_until, a.slots_allowed, a.slots_contract, a.balance::float8 AS balance,
+SELECT a.account, a.provider, greatest(a.closed_until, a.frozen_until) <= clock_timestamp() AS is_open,
+  coalesce(a.close_reason, CASE WHEN a.frozen_until > clock_timestamp() THEN 'frozen' END) AS close_reason,
+  nullif(greatest(a.closed_until, a.frozen_until), 'infinity') AS closed_until,
+  a.slots_allowed, a.slots_contract, a.balance::float8 AS balance,
   (SELECT count(*) FROM quota_slots s WHERE s.account = a.account AND s.free_at > clock_timestamp()) AS slots_busy
 FROM quota_accounts a WHERE a.account = ANY ($1) ORDER BY a.account
 """

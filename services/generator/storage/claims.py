@@ -15,7 +15,8 @@ _SLOT: Final = """
   SELECT s.account, s.slot_no, a.quota_window, a.user_cap,
     a.close_reason IS NOT NULL OR a.max_in_flight IS NOT NULL AS guarded
   FROM quota_slots s JOIN quota_accounts a USING (account)
-  WHERE a.account = ANY ($1) AND a.closed_until <= clock_timestamp() AND s.slot_no <= a.slots_allowed
+  WHERE a.account = ANY ($1) AND greatest(a.closed_until, a.frozen_until) <= clock_timestamp()
+    AND s.slot_no <= a.slots_allowed
     AND s.free_at <= clock_timestamp()
     AND (a.max_in_flight IS NULL OR a.max_in_flight > attempts_in_flight(a.account))
   ORDER BY s.free_at, s.account, s.slot_no LIMIT 1 FOR UPDATE OF s SKIP LOCKED

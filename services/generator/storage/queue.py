@@ -19,7 +19,8 @@ _PAUSE: Final = """
 SELECT CASE WHEN w.earliest IS NULL OR f.earliest IS NULL THEN NULL
   ELSE extract(epoch FROM greatest(w.earliest, f.earliest) - clock_timestamp())::float8 END
 FROM (SELECT min(not_before) AS earliest FROM generation_queue WHERE provider = $1 AND track = ANY ($2)) w,
-  (SELECT min(greatest(s.free_at, a.closed_until)) AS earliest FROM quota_slots s JOIN quota_accounts a USING (account)
+  (SELECT min(greatest(s.free_at, a.closed_until, a.frozen_until)) AS earliest
+   FROM quota_slots s JOIN quota_accounts a USING (account)
    WHERE a.account = ANY ($3) AND s.slot_no <= a.slots_allowed AND a.closed_until < 'infinity'
      AND (a.max_in_flight IS NULL OR a.max_in_flight > attempts_in_flight(a.account))) f
 """
@@ -49,7 +50,8 @@ WHERE segment_id IN (
       <= clock_timestamp() + $4::interval
     AND (q.not_before > clock_timestamp() + $5::interval
       OR NOT EXISTS (SELECT FROM quota_accounts a
-                     WHERE a.provider = q.provider AND a.account = ANY ($2) AND a.closed_until <= clock_timestamp())
+                     WHERE a.provider = q.provider AND a.account = ANY ($2)
+                       AND greatest(a.closed_until, a.frozen_until) <= clock_timestamp())
       OR EXISTS (SELECT FROM segment_attempts t WHERE t.segment_id = s.id AND NOT t.alive AND t.outcome IS NULL
                    AND t.rank > 1 AND t.dispatched_at >= coalesce(s.requested_at, 'epoch'))
       OR s.requested_at < clock_timestamp() - $6::interval AND EXISTS (
