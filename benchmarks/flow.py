@@ -152,13 +152,56 @@ async def _answer(reader: asyncio.StreamReader) -> dict[str, Any]:
     return found
 
 
-async def _until(reader: asyncio.StreamReader, mark: bytes) -> float:
+async def _until(reader: asyncio.StreamReader, mark: bytes, seconds: float = FIRST_SOUND_SECONDS) -> float:
     """When these bytes had arrived; fails on another answer than an event stream."""
     seen = b""
-    async with asyncio.timeout(FIRST_SOUND_SECONDS):
+    async with asyncio.timeout(seconds):
         while mark not in seen:
             piece = await reader.read(65536)
             if not piece:
                 raise RuntimeError(f"the stream ended: {seen[-300:]!r}")
             seen = (seen + piece)[-8192:]
     return time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """A whole run as its listener saw it; seconds of the wall clock, `ended_at` of `run.ready` or `run.failed`."""
+
+    run_id: str
+    segment_ids: tuple[str, ...]
+    asked_at: float
+    first_at: float
+    ended_at: float
+    ready: bool
+
+
+async def follow(host: str, port: int, body: bytes, token: str, seconds: float) -> Journey:
+    """Start a run and listen until it is ready or failed."""
+    asking = await asyncio.open_connection(host, port)
+    listening = await asyncio.open_connection(host, port)
+    try:
+        asked_at = time.time()
+        asking[1].write(_head("POST", "/v1/runs", host, port, token, len(body)) + body)
+        created = await _answer(asking[0])
+        run_id = str(created["runId"])
+        listening[1].write(_head("GET", f"/v1/runs/{run_id}/events", host, port, token, 0))
+        async with asyncio.timeout(seconds):
+            first_at = await _until(listening[0], FIRST, seconds)
+            ended_at, ready = await _end(listening[0])
+    finally:
+        asking[1].close()
+        listening[1].close()
+    ids = tuple(str(each["id"]) for each in created["segments"])
+    return Journey(run_id, ids, asked_at, first_at, ended_at, ready)
+
+
+async def _end(reader: asyncio.StreamReader) -> tuple[float, bool]:
+    """When the run ended, and whether it is ready."""
+    seen = b""
+    while b"event: run.ready\n" not in seen and b"event: run.failed\n" not in seen:
+        piece = await reader.read(65536)
+        if not piece:
+            raise ConnectionError("the stream ended before the run")
+        seen = (seen + piece)[-65536:]
+    return time.time(), b"event: run.ready\n" in seen

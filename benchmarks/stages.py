@@ -1,6 +1,6 @@
 """Owns where a run's milliseconds went, from the times that the platform itself writes down."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -39,6 +39,33 @@ _PARTS: Final[Mapping[str, Callable[[Sample, Row], float]]] = {
     "commit, NOTIFY, edge: → at the listener": lambda sample, row: sample.first_at - row["announced"],
 }
 STAGES: Final = tuple(_PARTS)
+
+
+# How long the first segment of each run was with the generator before its attempt, and when that was.
+_WAITS: Final = """
+SELECT c.key::text AS run, extract(epoch FROM a.dispatched_at - ri.received_at)::float8 AS seconds,
+  extract(epoch FROM a.dispatched_at)::float8 AS claimed
+FROM outbox c
+JOIN outbox r ON r.key = c.key AND r.topic = 'segment.requested'
+JOIN consumer_inbox ri ON ri.event_id = r.event_id AND ri.group_id = 'generator'
+JOIN parcours_segments s ON s.run_id = c.key AND s.segment_index = 0
+JOIN segment_attempts a ON a.segment_id = s.id AND a.attempt_no = 1
+WHERE c.topic = 'run.created' AND r.payload ->> 'segment_id' = s.id::text
+"""
+
+
+async def quota_waits(stack: WholeStack, runs: Collection[str], slots: int) -> dict[str, float]:
+    """Seconds that each run's first segment waited for a slot, of runs that began together when all were free.
+
+    The first `slots` of them waited for nothing but us; what the others waited longer than those did is the quota's.
+    """
+    async with stack.database() as connection:
+        rows = sorted(await connection.fetch(_WAITS), key=lambda row: float(row["claimed"]))
+    mine = [row for row in rows if row["run"] in runs]
+    own = sorted(row["seconds"] for row in mine[:slots])
+    usual = own[len(own) // 2] if own else 0.0
+    quota = {row["run"]: max(0.0, row["seconds"] - usual) for row in mine[slots:]}
+    return {row["run"]: quota.get(row["run"], 0.0) for row in mine}
 
 
 async def stage_times(stack: WholeStack, samples: Sequence[Sample]) -> dict[str, list[float]]:
