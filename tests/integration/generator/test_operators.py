@@ -1,4 +1,4 @@
-"""Claims about what operators type: the quota's picture, a freeze, an opening, and a segment's retry that says why not."""
+"""Claims about what operators type: the quota's picture, a freeze, an opening, a segment's retry that says why not."""
 
 import json
 from collections.abc import AsyncIterator
@@ -105,7 +105,8 @@ async def test_health_tells_degraded_from_ok_by_the_last_call_and_the_slots(
         await fetch(pool, "UPDATE quota_accounts SET slots_allowed = $1", allowed)
         await fetch(
             pool,
-            "INSERT INTO provider_calls (provider, account, operation, outcome) VALUES ('suno', 'suno-1', 'generate', $1)",
+            "INSERT INTO provider_calls (provider, account, operation, outcome)"
+            " VALUES ('suno', 'suno-1', 'generate', $1)",
             outcome,
         )
         [health] = await provider_health(resources)
@@ -130,7 +131,11 @@ async def test_a_failed_segment_gets_a_new_attempt_token_and_budget(resources: R
     first = await claim_one(resources)
     assert isinstance(first, Claim)
     await fetch(pool, "UPDATE segment_attempts SET outcome = 'refused'")
-    await fetch(pool, "UPDATE parcours_segments SET status = 'failed', deadline_at = now() - interval '1 s'")
+    await fetch(
+        pool,
+        "UPDATE parcours_segments SET status = 'failed', requested_at = now() - interval '10 min',"
+        " due_at = now() - interval '10 min', deadline_at = now() - interval '8 min'",
+    )
     await fetch(pool, "UPDATE parcours_runs SET status = 'failed'")
     outcome = await retry_segment(pool, segment_id, force=False)
     assert outcome.done, outcome.said
