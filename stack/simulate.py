@@ -4,18 +4,16 @@ import asyncio
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
-import uvloop
 
 from stack.audio_file import prepare_audio
 from stack.embedded.places import work_folder
 from stack.simulate_signed import fal, replicate
-from stack.simulators.suno.app import make_app, make_server
-from stack.simulators.suno.faults import FaultError
-from stack.simulators.suno.settings import STAGES, Settings
+
+if TYPE_CHECKING:  # every verb imports this module, and a web server is half of what starting one costs
+    from stack.simulators.suno import Settings
 
 app = typer.Typer(help="Providers' stand-ins on this machine.", no_args_is_help=True)
 app.command()(fal)
@@ -83,6 +81,10 @@ def suno(
     let `parcours up` use it; with --speed 20 give it TIME_SCALE=0.05. stack/simulators/README.md tells every
     fault, the ledger and the control API (/_sim/ledger, /_sim/faults, /_sim/reset).
     """
+    import uvloop  # noqa: PLC0415 - see above
+
+    from stack.simulators.suno.settings import STAGES, Settings  # noqa: PLC0415
+
     delay = _numbers(reply_delay, "-", "--reply-delay")
     times = _numbers(stages, ",", "--stages")
     if len(delay) not in (1, 2) or delay[0] > delay[-1]:
@@ -115,8 +117,13 @@ def suno(
     uvloop.run(serve_suno(port, settings))
 
 
-async def serve_suno(port: int, settings: Settings) -> None:
+async def serve_suno(port: int, settings: "Settings") -> None:
     """Serve until a signal comes; prints one line `ready URL` when it answers."""
+    import uvicorn  # noqa: PLC0415
+
+    from stack.simulators.suno.app import make_app, make_server  # noqa: PLC0415
+    from stack.simulators.suno.faults import FaultError  # noqa: PLC0415
+
     if settings.audio is None:
         audio = work_folder() / "audio" / "stand-in.mp3"
         await prepare_audio(audio)

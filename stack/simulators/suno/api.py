@@ -80,7 +80,8 @@ class Api:
             return Unanswered()
         delay = reseller.delays.uniform(*reseller.settings.reply_delay)
         await reseller.clock.sleep(delay / 2)
-        answer = self._refused_by(account, fault)
+        title = order.title if order else ""
+        answer = self._refused_by(account, fault, title)
         if answer is None and refusal is not None:
             answer = self._refuse(account, refusal)
         if answer is None and order is not None:
@@ -97,7 +98,7 @@ class Api:
         try:
             task, plan = reseller.accept(account, order, product, at_once)
         except RefusedError as error:
-            answer = self._refuse(account, error)
+            answer = self._refuse(account, error, order.title)
             await reseller.clock.sleep(rest)
             return answer
         if fault is not None:
@@ -120,21 +121,21 @@ class Api:
         except RefusedError as error:
             return None, error
 
-    def _refused_by(self, account: Account, fault: Fault | None) -> Response | None:
+    def _refused_by(self, account: Account, fault: Fault | None, title: str) -> Response | None:
         """The answer of a fault that refuses; None when it is another one or none."""
         ledger = self.reseller.ledger
         if fault is not None and fault.name == "code":
-            ledger.refuse(account.name, fault["http"], fault["code"])
+            ledger.refuse(account.name, fault["http"], fault["code"], title)
             text = fault["msg"] or f"refused with {fault['code']}"
             return reply(wire.envelope(fault["code"], text), fault["http"], fault["retry_after"])
         if fault is not None and fault.name == "http_error" and not fault["accepted"]:
-            ledger.refuse(account.name, fault["status"], None)
+            ledger.refuse(account.name, fault["status"], None, title)
             return _without_envelope(fault["status"], html=fault["html"], retry_after=fault["retry_after"])
         return None
 
-    def _refuse(self, account: Account | None, error: RefusedError) -> Response:
+    def _refuse(self, account: Account | None, error: RefusedError, title: str = "") -> Response:
         code = self.reseller.codes[error.why]
-        self.reseller.ledger.refuse(account.name if account else None, 200, code)
+        self.reseller.ledger.refuse(account.name if account else None, 200, code, title)
         return reply(wire.envelope(code, str(error)))
 
     def _poll(self, request: Request, product: Product) -> Response:

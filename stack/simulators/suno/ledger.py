@@ -33,11 +33,11 @@ class Ledger:
             self._file.write(orjson.dumps({"event": event, "at": at} | facts, option=orjson.OPT_APPEND_NEWLINE))
         return at
 
-    def refuse(self, account: str | None, http: int, code: int | None) -> None:
+    def refuse(self, account: str | None, http: int, code: int | None, title: str = "") -> None:
         """A call that was answered and not accepted; `code` None: without the envelope."""
         self.refused[f"http {http}" if code is None else str(code)] += 1
-        at = self.note("refused", account=account, code=code, http=http)
-        self.refusals.append({"at": at, "code": code, "http": http, "account": account})
+        at = self.note("refused", account=account, code=code, http=http, title=title)
+        self.refusals.append({"at": at, "code": code, "http": http, "account": account, "title": title})
 
     def leave_unanswered(self, account: str, fault: str, task_id: str | None = None) -> None:
         self.unanswered[fault] += 1
