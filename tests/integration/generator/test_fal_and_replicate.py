@@ -1,10 +1,11 @@
 """Claims about the signed providers, played by their simulators: good, refused, failed, late, forged, expired."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -14,8 +15,8 @@ from stack.simulators import fal, replicate
 from stack.simulators.jobs.settings import Settings as SimulatorSettings
 from stack.simulators.jobs.works import Works
 from tests.integration.generator import rig
-from tests.integration.generator.rig import Provider, until, value
-from tests.integration.generator.whole import SPEED, Whole, open_whole, serving_callback
+from tests.integration.generator.rig import Provider, open_provider, until, value
+from tests.integration.generator.whole import SPEED, Whole, open_whole, own_database, serving_callback
 from tests.unit.archiver.sounds import noise
 
 KEYS = {"fal": "fal-id:fal-secret", "replicate": "r8_secret"}
@@ -46,11 +47,11 @@ class Play:
         [row] = await rig.fetch(self.whole.pool, query, f"{self.name}-1")
         return row
 
-    async def handed_on(self) -> None:
-        """Wait until composer was asked."""
+    async def handed_on(self, segment: UUID) -> None:
+        """Wait until composer was asked for it."""
 
         async def heard() -> bool:
-            return bool(self.composer.heard)
+            return any(each.segment_id == segment for each in self.composer.heard)
 
         await until(heard)
 
@@ -66,18 +67,18 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-async def play(name: str, database: str, composer: Provider, song: Path, tmp_path: Path) -> AsyncIterator[Play]:
+@asynccontextmanager
+async def opened(name: str, dsn: str, song: Path, folder: Path) -> AsyncIterator[Play]:
     facts = SimulatorSettings(
         speed=SPEED, started_after=1.0, done_after=4.0, retries=(1.0, 2.0), keys=(KEYS[name],), audio=song
     )
     async with AsyncExitStack() as stack:
-        simulator: Works = await stack.enter_async_context(
-            fal.serving(facts) if name == "fal" else replicate.serving(facts)
-        )
-        callback = await stack.enter_async_context(serving_callback(database))
+        enter = stack.enter_async_context
+        simulator: Works = await enter(fal.serving(facts) if name == "fal" else replicate.serving(facts))
+        composer = await enter(open_provider())
+        callback = await enter(serving_callback(dsn))
         made = rig.settings(
-            database,
+            dsn,
             composer,
             composer,
             suno_api_key="",
@@ -91,13 +92,50 @@ async def play(name: str, database: str, composer: Provider, song: Path, tmp_pat
             replicate_base_url=f"{simulator.origin}/v1",
             replicate_short_files=True,
         )
-        whole = await stack.enter_async_context(open_whole(made, database, tmp_path, (simulator.origin,)))
+        whole = await enter(open_whole(made, dsn, folder, (simulator.origin,)))
 
         async def keys_are_there() -> bool:
             return bool(await whole.keys(name))
 
         await until(keys_are_there)
         yield Play(name, simulator, whole, composer)
+
+
+@pytest.fixture(scope="module")
+async def fal_play(
+    postgres_dsn: str, database_template: str, song: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Play]:
+    async with (
+        own_database(postgres_dsn, database_template) as dsn,
+        opened("fal", dsn, song, tmp_path_factory.mktemp("fal")) as play,
+    ):
+        yield play
+
+
+@pytest.fixture(scope="module")
+async def replicate_play(
+    postgres_dsn: str, database_template: str, song: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Play]:
+    async with (
+        own_database(postgres_dsn, database_template) as dsn,
+        opened("replicate", dsn, song, tmp_path_factory.mktemp("replicate")) as play,
+    ):
+        yield play
+
+
+@pytest.fixture
+def shared(name: str, request: pytest.FixtureRequest) -> Play:
+    """The platform of that provider, one for all tests of this file."""
+    found: Play = request.getfixturevalue(f"{name}_play")
+    return found
+
+
+@pytest.fixture
+async def play(shared: Play) -> Play:
+    shared.simulator.reset()
+    shared.composer.heard.clear()
+    await shared.whole.begin_anew()
+    return shared
 
 
 # --- good ---
@@ -155,7 +193,7 @@ async def test_a_refusal_that_nothing_mends_goes_to_the_next_at_once(
 ) -> None:
     play.faults(fault)
     [segment] = await play.whole.ask()
-    await play.handed_on()
+    await play.handed_on(segment)
     first = (await play.whole.attempts(segment))[0]
     assert (first["outcome"], first["error_code"], first["cost"]) == ("refused", code, None)
     assert tuple(await play.account()) == (reason, for_good)
@@ -209,7 +247,7 @@ async def test_a_throttle_freezes_and_halves(play: Play) -> None:
 async def test_a_lost_reply_is_adopted_by_its_webhook_and_priced(play: Play) -> None:
     play.faults({"fault": "reply_lost", "times": 1})
     [segment] = await play.whole.ask()
-    await play.whole.completed(segment)
+    await play.whole.reached(segment, 5)
 
     async def priced() -> bool:
         [attempt] = await play.whole.attempts(segment)
@@ -225,7 +263,7 @@ async def test_a_lost_reply_is_adopted_by_its_webhook_and_priced(play: Play) -> 
 async def test_a_webhook_before_the_reply_is_believed(play: Play) -> None:
     play.faults({"fault": "callback_before_reply", "times": 1})
     [segment] = await play.whole.ask()
-    await play.whole.completed(segment)
+    await play.whole.reached(segment, 5)
     assert len(await play.whole.attempts(segment)) == 1
 
 
@@ -243,7 +281,7 @@ async def test_a_webhook_before_the_reply_is_believed(play: Play) -> None:
 async def test_a_wish_that_the_model_refuses_goes_to_the_next(play: Play, fault: dict[str, Any], code: str) -> None:
     play.faults(fault)
     [segment] = await play.whole.ask()
-    await play.handed_on()
+    await play.handed_on(segment)
     first = (await play.whole.attempts(segment))[0]
     assert (first["rank"], first["error_code"]) == (4, code)
     assert len(play.accepted) == 1
@@ -274,7 +312,7 @@ async def test_what_failed_may_be_made_again(play: Play, fault: dict[str, Any], 
 async def test_output_may_be_a_list(play: Play) -> None:
     play.faults({"fault": "output", "how": "list"})
     [segment] = await play.whole.ask()
-    await play.whole.completed(segment)
+    await play.whole.reached(segment, 5)
 
 
 # --- late ---
@@ -286,7 +324,7 @@ async def test_a_lost_webhook_is_made_good_by_a_look_up(play: Play) -> None:
     [segment] = await play.whole.ask()
     await play.whole.reached(segment, 2)
     await play.whole.make_late(segment)
-    await play.whole.completed(segment)
+    await play.whole.reached(segment, 5)
     [job] = play.accepted
     assert job["callbacks"] == []
     assert job["polls"] >= 1
@@ -295,11 +333,11 @@ async def test_a_lost_webhook_is_made_good_by_a_look_up(play: Play) -> None:
 
 @BOTH
 async def test_a_late_webhook_of_known_news_changes_nothing(play: Play) -> None:
-    play.faults({"fault": "late_callback", "seconds": 60})  # 3 s
+    play.faults({"fault": "late_callback", "seconds": 30})  # 1.5 s
     [segment] = await play.whole.ask()
     await play.whole.reached(segment, 2)
     await play.whole.make_late(segment)
-    await play.whole.completed(segment)
+    await play.whole.reached(segment, 5)
     before = await play.whole.attempts(segment)
 
     async def told() -> bool:
@@ -314,7 +352,7 @@ async def test_a_late_webhook_of_known_news_changes_nothing(play: Play) -> None:
 async def test_a_result_that_no_webhook_can_carry_is_fetched_at_once(play: Play) -> None:
     play.faults({"fault": "payload_null"})
     [segment] = await play.whole.ask()
-    await play.whole.completed(segment)
+    await play.whole.reached(segment, 5)
     [attempt] = await play.whole.attempts(segment)
     assert attempt["facts"]["status_url"].startswith(play.simulator.origin)
 
@@ -325,9 +363,9 @@ async def test_a_result_that_lapsed_is_made_again(play: Play) -> None:
     [segment] = await play.whole.ask()
     await play.whole.reached(segment, 2)
     await play.whole.make_late(segment)
-    await play.whole.completed(segment)
+    await play.whole.reached(segment, 5)
     first, second = await play.whole.attempts(segment)
-    assert (first["error_code"], second["rank"]) == ("404", 6)
+    assert (first["error_code"], second["rank"]) == ("404", 5)
 
 
 @FAL
@@ -337,7 +375,7 @@ async def test_addresses_elsewhere_are_never_given_our_key(play: Play) -> None:
     attempt = await play.whole.reached(segment, 2)
     assert "status_url" not in attempt["facts"]
     await play.whole.make_late(segment)
-    await play.whole.completed(segment)
+    await play.whole.reached(segment, 5)
 
 
 @REPLICATE
@@ -351,9 +389,9 @@ async def test_a_prediction_whose_data_lapsed_is_made_again(play: Play) -> None:
 
     await until(done)
     await play.whole.make_late(segment)
-    await play.whole.completed(segment)
+    await play.whole.reached(segment, 5)
     first, second = await play.whole.attempts(segment)
-    assert (first["error_code"], second["rank"]) == ("no_audio", 6)
+    assert (first["error_code"], second["rank"]) == ("no_audio", 5)
 
 
 # --- forged ---
@@ -372,14 +410,14 @@ async def test_a_forged_webhook_is_refused_and_the_truth_is_looked_up(play: Play
     assert {call["status"] for call in play.accepted[0]["callbacks"]} == {401}
     assert (await play.whole.attempts(segment))[0]["rank"] == 2
     await play.whole.make_late(segment)
-    await play.whole.completed(segment)
+    await play.whole.reached(segment, 5)
 
 
 @REPLICATE
 async def test_one_matching_signature_of_two_is_enough(play: Play) -> None:
     play.faults({"fault": "two_signatures"})
     [segment] = await play.whole.ask()
-    await play.whole.completed(segment)
+    await play.whole.reached(segment, 5)
     assert play.accepted[0]["polls"] == 0
 
 

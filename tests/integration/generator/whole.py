@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -17,6 +19,7 @@ from libs.common.database import Database, open_database
 from libs.common.events import SegmentDelivered, SegmentFailed
 from libs.common.objects import ObjectStore, open_objects
 from libs.common.settings import ObjectSettings
+from services.archiver import storage
 from services.archiver.clients.files import Files
 from services.archiver.clients.generator import Generator
 from services.archiver.consumers import on_delivered
@@ -36,6 +39,16 @@ from tests.unit.archiver.sounds import FFMPEG
 FILE_SECONDS = 46
 SPEED = 1 / SCALE  # of the simulators: the platform's clockwork and theirs go at one pace
 _OUTBOX = "SELECT id, topic, payload FROM outbox WHERE id > $1 ORDER BY id"
+_BEGIN_ANEW = (
+    "DELETE FROM generation_queue",
+    "DELETE FROM archive_jobs",
+    "UPDATE segment_attempts SET gave_up_rank = rank, finished_at = clock_timestamp() WHERE alive",
+    "UPDATE quota_slots SET free_at = 'epoch'",
+    (
+        "UPDATE quota_accounts SET closed_until = 'epoch', close_reason = NULL, slots_allowed = slots_contract,"
+        " breaker_since = clock_timestamp(), throttled_at = NULL"
+    ),
+)
 
 
 @dataclass
@@ -46,6 +59,13 @@ class Whole:
     resources: Resources
     tools: Tools
     objects: ObjectStore
+    archives: bool = False  # files cost a second of the processor each: only where a test wants them
+
+    async def begin_anew(self) -> None:
+        """Nothing of an earlier test is waited for any more, and every account is open."""
+        self.archives = False
+        for statement in _BEGIN_ANEW:
+            await fetch(self.pool, statement)
 
     async def ask(self, segments: int = 1, *, due_in: float = 3600.0, **plan: Any) -> list[UUID]:
         """Request segments whose listener can wait, so that nobody bridges unless a test wants it."""
@@ -71,6 +91,9 @@ class Whole:
         return found[0]
 
     async def completed(self, segment_id: UUID) -> None:
+        """Let the archiver work until the segment is complete."""
+        self.archives = True
+
         async def is_complete() -> bool:
             return await self.status(segment_id) == "complete"
 
@@ -123,10 +146,31 @@ async def _hear(whole: Whole) -> None:
                 if row["topic"] == "segment.failed":
                     event = SegmentFailed.model_validate(row["payload"])
                     await attempt_failed(connection, event, resources=whole.resources)
-                elif row["topic"] == "segment.delivered":
+                elif row["topic"] == "segment.delivered" and whole.archives:
                     await on_delivered(connection, SegmentDelivered.model_validate(row["payload"]))
-        await carry(whole.tools)
+        if whole.archives:
+            await sweep_delivered(whole)
+            await carry(whole.tools)
         await asyncio.sleep(0.03)
+
+
+async def sweep_delivered(whole: Whole) -> None:
+    """What was delivered before the archiver listened."""
+    async with whole.pool.connection() as connection:
+        await storage.sweep_delivered(connection, 0.0)
+
+
+@asynccontextmanager
+async def own_database(server: str, template: str) -> AsyncIterator[str]:
+    """A database for all tests of a file."""
+    name = f"parcours_whole_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield urlsplit(server)._replace(path=f"/{name}").geturl()
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
