@@ -1,4 +1,4 @@
-"""Owns the exceptions services share: HTTP problems, and the named next moves of a Kafka consumer."""
+"""Owns the exceptions services share: problems, refused settings, the named next moves of a Kafka consumer."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -42,6 +42,10 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         if self.detail is not None:
             body["detail"] = self.detail
         return body
+
+
+class SettingError(ValueError):
+    """The configuration cannot work. Its text names the variable and what it may be, never a value."""
 
 
 class Retry(Exception):  # noqa: N818 - named after the consumer's next move

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import jwt
 
 from libs.common import logs
-from libs.common.errors import Problem
+from libs.common.errors import Problem, SettingError
 from libs.common.jwks import Clock, Fetch, KeySet, fetch_bounded
 from libs.common.log_events import LogEvent
 
@@ -60,11 +60,11 @@ class Verifier:
         api_keys: Sequence[str] = (),
     ) -> None:
         if not secrets and keys is None:
-            raise ValueError("SUPABASE_JWT_SECRET or SUPABASE_URL: expected at least one, found none")
+            raise SettingError("SUPABASE_JWT_SECRET or SUPABASE_URL: expected at least one, found none")
         if keys is not None and issuer is None:
             raise ValueError("issuer: expected one with a JWKS, found none")
         if any(len(secret) < MIN_SECRET_BYTES for secret in secrets):
-            raise ValueError(f"SUPABASE_JWT_SECRET: expected at least {MIN_SECRET_BYTES} bytes each, found fewer")
+            raise SettingError(f"SUPABASE_JWT_SECRET: expected at least {MIN_SECRET_BYTES} bytes each, found fewer")
         self._secrets = tuple(secrets)
         self._keys = keys
         self._issuer = issuer

@@ -5,20 +5,23 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator
-from typing import TypeVar
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, TypeVar
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from pydantic import ValidationError
 
 from libs.common import logs
+from libs.common.errors import SettingError
 from libs.common.health import Readiness
 from libs.common.log_events import LogEvent
 from libs.common.settings import ServiceSettings
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
+SETTINGS_REFUSED = 2  # exit status of a configuration that cannot work: a restart would not mend it
 START_FAILED = 3  # exit status when the lifespan could not be opened, as uvicorn's; a port that is taken gives 1
 KEEP_ALIVE_S = 65  # longer than our HTTP clients keep idle connections, so that the client closes first and none breaks
 _GRACE_S = 2.0  # what a cancelled shutdown gets before the process leaves without it
@@ -32,6 +35,31 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+
+def main(service: str, settings_class: type[SettingsT], make_app: Callable[[SettingsT], FastAPI]) -> None:
+    """Run a service's process: settings, logs, serve. What cannot work is told in one line, with status 2."""
+    try:
+        settings = _settings(settings_class)
+        logs.configure(service, settings.log_level, settings.version, settings.track)
+        run(make_app, settings)
+    except SettingError as refused:
+        sys.stderr.write(f"{service}: {refused}\n")
+        sys.exit(SETTINGS_REFUSED)
+
+
+def _settings(settings_class: type[SettingsT]) -> SettingsT:
+    try:
+        return settings_class()
+    except ValidationError as refused:
+        reasons = map(_reason, refused.errors(include_input=False, include_context=False))
+        raise SettingError("; ".join(reasons)) from None
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    """One refused variable by its name, and what it may be; pydantic's own words quote no value of a whole field."""
+    text = error["msg"].removeprefix("Value error, ")
+    return ": ".join([*(str(part).upper() for part in error["loc"][:1]), text])
 
 
 def run(make_app: Callable[[SettingsT], FastAPI], settings: SettingsT) -> None:

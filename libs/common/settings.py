@@ -12,6 +12,8 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from libs.common.errors import SettingError
+
 SECRETS_FOLDER = Path("/run/secrets")  # where Docker and Kubernetes mount them
 
 
@@ -26,6 +28,7 @@ def _base_address(value: object) -> object:
 
 
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+CommaNumbers = Annotated[tuple[float, ...], NoDecode, BeforeValidator(_split)]
 Address = Annotated[str, BeforeValidator(_base_address)]
 
 
@@ -38,7 +41,11 @@ class _SecretFiles(PydanticBaseSettingsSource):
         path = Path(named) if named else SECRETS_FOLDER / field_name
         if named is None and not path.is_file():
             return None, field_name, False
-        return path.read_text(encoding="utf-8").strip(), field_name, False
+        try:
+            return path.read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            variable = f"{field_name.upper()}_FILE" if named else str(path)
+            raise SettingError(f"{variable}: expected a readable file of text, found none") from error
 
     def __call__(self) -> dict[str, Any]:
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from libs.common.errors import Problem
+from libs.common.errors import Problem, SettingError
 from libs.common.settings import SigningSettings
 
 MIN_KEY_BYTES = 32  # HMAC-SHA256 gains nothing from longer keys and loses below
@@ -24,27 +24,29 @@ class MediaSigner:
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         if not keys:
-            raise ValueError("MEDIA_SIGNING_KEYS: expected at least one `id:hex`, found none")
+            raise SettingError("MEDIA_SIGNING_KEYS: expected at least one `id:hex`, found none")
         for key_id, key in keys.items():
             if not _KEY_ID.fullmatch(key_id):
-                raise ValueError("MEDIA_SIGNING_KEYS: a key id has 1 to 32 letters, digits, `_` or `-`")
+                raise SettingError("MEDIA_SIGNING_KEYS: a key id has 1 to 32 letters, digits, `_` or `-`")
             if len(key) < MIN_KEY_BYTES:
-                raise ValueError(f"MEDIA_SIGNING_KEYS: {key_id} has {len(key)} bytes, expected {MIN_KEY_BYTES} or more")
+                raise SettingError(
+                    f"MEDIA_SIGNING_KEYS: {key_id} has {len(key)} bytes, expected {MIN_KEY_BYTES} or more"
+                )
         self._keys = MappingProxyType(dict(keys))
         self._first = next(iter(self._keys))
 
     @classmethod
     def from_settings(cls, settings: SigningSettings) -> "MediaSigner":
-        """Read `k2:hex,k1:hex`; raises ValueError, without the keys in its text, when that is malformed."""
+        """Read `k2:hex,k1:hex`; raises SettingError, without the keys in its text, when that is malformed."""
         keys: dict[str, bytes] = {}
         for item in settings.media_signing_keys.get_secret_value().split(","):
             key_id, colon, digits = item.strip().partition(":")
             if not colon or key_id in keys:
-                raise ValueError("MEDIA_SIGNING_KEYS: expected `id:hex,id:hex` with each id once")
+                raise SettingError("MEDIA_SIGNING_KEYS: expected `id:hex,id:hex` with each id once")
             try:
                 keys[key_id] = bytes.fromhex(digits)
             except ValueError:
-                raise ValueError(f"MEDIA_SIGNING_KEYS: key {key_id} is not hexadecimal") from None
+                raise SettingError(f"MEDIA_SIGNING_KEYS: key {key_id} is not hexadecimal") from None
         return cls(keys)
 
     def sign(self, object_key: str, expires_at: int) -> str:

@@ -4,7 +4,7 @@ import os
 
 from pydantic import Field, SecretStr
 
-from libs.common.settings import CommaList, PeerSettings, ServiceSettings
+from libs.common.settings import CommaNumbers, PeerSettings, ServiceSettings
 
 
 class Settings(ServiceSettings, PeerSettings):
@@ -16,9 +16,9 @@ class Settings(ServiceSettings, PeerSettings):
     composer_max_kept: int = Field(default=200, ge=1)  # finished jobs whose files are kept; 200 · 9 MB of disk
     composer_keep_seconds: float = Field(default=3600.0, gt=0)  # s; the archiver copies within minutes
     # s before each repeat of a callback; the reseller repeats 3 times and documents no spacing (providers.md §1A)
-    composer_callback_retry_seconds: CommaList = ("5", "30", "120")
+    composer_callback_retry_seconds: CommaNumbers = (5.0, 30.0, 120.0)
     composer_callback_timeout_seconds: float = Field(default=15.0, gt=0)  # s; providers.md §1A
 
     @property
     def retry_seconds(self) -> tuple[float, ...]:
-        return tuple(float(seconds) * self.time_scale for seconds in self.composer_callback_retry_seconds)
+        return tuple(seconds * self.time_scale for seconds in self.composer_callback_retry_seconds)

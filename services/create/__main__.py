@@ -1,15 +1,8 @@
 """Starts create: `python -m services.create`."""
 
-from libs.common import logs, service
+from libs.common.service import main
 from services.create.app import SERVICE, make_app
 from services.create.settings import Settings
 
-
-def main() -> None:
-    settings = Settings()
-    logs.configure(SERVICE, settings.log_level, settings.version, settings.track)
-    service.run(make_app, settings)
-
-
 if __name__ == "__main__":
-    main()
+    main(SERVICE, Settings, make_app)

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from libs.common import problems
 from libs.common.database import UNAVAILABLE, Channel, open_database
+from libs.common.errors import SettingError
 from libs.common.health import Check, Health, Pulse, Readiness
 from libs.common.http import create_app
 from libs.common.identity import Verifier
@@ -36,10 +37,10 @@ AWAY: Final = (*UNAVAILABLE, StoreUnavailable)
 
 
 def make_app(settings: Settings) -> FastAPI:
-    """Build the service; raises ValueError when the settings contradict each other."""
+    """Build the service; raises SettingError when the settings contradict each other."""
     verifier, signer = Verifier.from_settings(settings), MediaSigner.from_settings(settings)
     if settings.demo_sessions and not settings.supabase_jwt_secret.get_secret_value():
-        raise ValueError("DEMO_SESSIONS: expected SUPABASE_JWT_SECRET to sign with, found none")
+        raise SettingError("DEMO_SESSIONS: expected SUPABASE_JWT_SECRET to sign with, found none")
     opened: list[Parts] = []
     checks = _checks(opened)
 

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from libs.common import settings as groups
+from libs.common.errors import SettingError
 from libs.common.settings import EdgeSettings, PeerSettings, ServiceSettings, SigningSettings
 
 
@@ -42,7 +43,7 @@ def test_a_secret_may_come_from_the_mounted_folder(monkeypatch: pytest.MonkeyPat
 
 def test_a_named_file_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("INTERNAL_SECRET_FILE", str(tmp_path / "nowhere"))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(SettingError, match="^INTERNAL_SECRET_FILE: expected a readable file"):
         Settings()
 
 
