@@ -5,7 +5,6 @@ the order they make is compared, call by call, with that of the model in `benchm
 """
 
 import heapq
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,9 +13,8 @@ import asyncpg
 
 from benchmarks.world import EPOCH, Call, World, terms
 from libs.common.database import Database, open_database
-from services.generator.domain.answers import Accepted, Answer, Finding
+from services.generator.domain.answers import Accepted
 from services.generator.domain.clockwork import Clockwork
-from services.generator.domain.request import SegmentBrief
 from services.generator.domain.roster import make_roster
 from services.generator.handlers.claim import Claim, claim
 from services.generator.handlers.reply import conclude
@@ -47,20 +45,8 @@ VALUES ($1, $2, $3, $4, $5, $6)
 """
 
 
-class Nobody:
-    """Stands where the generator keeps provider and callback: in virtual time the world answers for them."""
-
-    async def generate(self, account: str, brief: SegmentBrief, token: UUID) -> Answer:
-        raise NotImplementedError
-
-    async def record_info(self, account: str, task_id: str) -> Finding:
-        raise NotImplementedError
-
-    async def credit(self, account: str) -> float | None:
-        raise NotImplementedError
-
-    async def news(self, attempt_id: UUID, body: Mapping[str, Any]) -> bool:
-        raise NotImplementedError
+NOBODY: Any = None
+"""Stands where the generator keeps provider and callback: in virtual time the world answers for them."""
 
 
 class VirtualPlatform:
@@ -72,7 +58,7 @@ class VirtualPlatform:
         self._database = database
         self._provider = roster.provider(PROVIDER)
         self._resources = Resources(
-            database=database, roster=roster, clock=clock, tracks=[TRACK], music=Nobody(), callback=Nobody()
+            database=database, roster=roster, clock=clock, tracks=[TRACK], music=NOBODY, callback=NOBODY
         )
         self._segments: dict[UUID, tuple[int, int]] = {}
 
