@@ -11,12 +11,14 @@ import pytest
 from libs.common import fault_points
 from libs.common.database import Database
 from libs.common.fault_points import EXIT_STATUS
+from services.generator.handlers.claim import Claim, claim
 from tests.integration.generator.rig import (
     SCALE,
     SECRET,
     Provider,
     add_run,
     attempts,
+    fetch,
     open_generator,
     open_resources,
     request,
@@ -97,6 +99,26 @@ async def test_a_kill_at_each_point_is_recovered_by_the_sweeps(
     # What may have been paid without our knowing is exactly what is marked as such.
     unseen = await value(pool, "SELECT count(*) FROM segment_attempts WHERE gave_up_rank = 1")
     assert len(suno.heard) - await value(pool, "SELECT count(*) FROM segment_attempts WHERE rank = 2") <= unseen <= 1
+
+
+@pytest.mark.parametrize("point", ["before_resend_commit", "after_resend_commit"])
+async def test_a_kill_around_a_resend_repeats_it_once_and_keeps_its_mark(
+    database: str, pool: Database, suno: Provider, tmp_path: Path, point: str
+) -> None:
+    made = settings(database, suno)
+    async with open_resources(made) as resources:
+        await request(resources, *await add_run(pool, due_in=(3600.0,)))
+        assert isinstance(await claim(resources, resources.roster.order[0]), Claim)
+    await fetch(pool, "UPDATE segment_attempts SET dispatched_at = dispatched_at - interval '5 s'")
+    await fetch(pool, "UPDATE parcours_segments SET requested_at = requested_at - interval '5 s'")
+    fault_points.arm(tmp_path, point)
+    status, output = await run_until_it_dies(environment(database, suno, FAULT_POINTS_FOLDER=str(tmp_path)))
+    assert status == EXIT_STATUS, output
+    marked = "SELECT count(*) FROM segment_attempts WHERE facts ? 'possible_double_charge'"
+    assert await value(pool, marked) == (1 if point == "after_resend_commit" else 0)
+    async with open_generator(made):
+        await until(lambda: _accepted(pool))
+    assert (len(suno.heard), await value(pool, marked)) == (1, 1)
 
 
 async def _accepted(pool: Database) -> bool:

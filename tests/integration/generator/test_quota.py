@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from aiohttp import web
 
 from libs.common import metrics
 from libs.common.database import Database
@@ -21,6 +22,7 @@ from services.generator.handlers.resources import Resources
 from services.generator.storage import accounts
 from tests.integration.generator.rig import (
     Provider,
+    accept,
     add_run,
     attempts,
     fetch,
@@ -54,6 +56,29 @@ def counted(metric: str, **labels: str) -> float:
 
 async def claim_one(resources: Resources) -> Claim | NoClaim:
     return await claim(resources, resources.roster.order[0])
+
+
+async def test_a_burst_of_twenty_leaves_before_any_reply_is_read(database: str, pool: Database, suno: Provider) -> None:
+    all_there = asyncio.Event()
+
+    async def wait_for_all(web_request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if len(suno.heard) == 20:
+            all_there.set()
+        await all_there.wait()
+        return await accept(web_request, body)
+
+    suno.always = wait_for_all
+    async with open_generator(settings(database, suno, time_scale=1.0)) as resources:
+        run_id, segment_ids = await add_run(pool, segments=21, due_in=(FAR,))
+        await request(resources, run_id, segment_ids)
+        await until(lambda: _replies(pool, 20))
+        assert await value(pool, "SELECT count(*) FROM generation_queue") == 1
+    span = "SELECT extract(epoch FROM max(dispatched_at) - min(dispatched_at))::float8 FROM segment_attempts"
+    assert await value(pool, span) < 5.0, "0.1 s on a quiet machine"
+
+
+async def _replies(pool: Database, count: int) -> bool:
+    return bool(await value(pool, "SELECT count(*) FROM segment_attempts WHERE rank = 2") == count)
 
 
 # --- in flight ------------------------------------------------------------------------------------------------------
