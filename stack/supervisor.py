@@ -17,6 +17,7 @@ from stack.errors import StackError
 LOOK_SECONDS = 0.1  # how soon a dead process is noticed
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 30.0  # after living this long a process's next death counts as its first
+SETTINGS_REFUSED = 2  # how a service ends whose configuration cannot work: another start would say the same
 EARLY_DEATHS = 3  # so many before it was ever ready: it will not start, and its log says why
 LOG_BYTES = 10 * 1024 * 1024  # a longer log is put aside at the next start, one generation
 
@@ -101,7 +102,7 @@ class Supervisor:
             if time.monotonic() - began > STEADY_SECONDS:
                 child.deaths = 0
             child.deaths += 1
-            if not child.was_ready and child.deaths >= EARLY_DEATHS:
+            if not child.was_ready and (child.deaths >= EARLY_DEATHS or _refused(child)):
                 self._enter(child, "failed")
                 raise StackError(f"{reason}\n{_tail(child)}")
             self._enter(child, "restarting")
@@ -151,6 +152,10 @@ class Supervisor:
         child.state = state
         child.since = datetime.now(UTC)
         self._changed()
+
+
+def _refused(child: Child) -> bool:
+    return child.running is not None and child.running.process.returncode == SETTINGS_REFUSED
 
 
 async def _end(child: Child, seconds: float) -> None:

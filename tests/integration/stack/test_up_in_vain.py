@@ -33,7 +33,7 @@ def up(folder: DataFolder, *arguments: str, **environment: str) -> "subprocess.P
 
 
 def test_a_paid_provider_that_could_not_call_back_ends_up_with_the_reason(folder: DataFolder) -> None:
-    """The generator refuses to start, three times; nothing was asked of the provider."""
+    """The generator refuses to start, and is not asked again; nothing was asked of the provider."""
     process = up(folder, SUNO_API_KEY="not-to-be-shown", SUNO_BASE_URL="https://suno.example", CALLBACK_BASE="")
     said, errors = process.communicate(timeout=120)
     assert (process.returncode, said) == (1, "")
@@ -42,6 +42,7 @@ def test_a_paid_provider_that_could_not_call_back_ends_up_with_the_reason(folder
     assert "https" in errors
     assert "not-to-be-shown" not in errors
     assert "Traceback" not in errors
+    assert errors.count("\ngenerator: ") == 1, errors
     assert [left.name() for left in folder._marked()] == []
     assert folder.children() == []
 

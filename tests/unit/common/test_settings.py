@@ -43,7 +43,7 @@ def test_a_secret_may_come_from_the_mounted_folder(monkeypatch: pytest.MonkeyPat
 
 def test_a_named_file_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("INTERNAL_SECRET_FILE", str(tmp_path / "nowhere"))
-    with pytest.raises(SettingError, match="^INTERNAL_SECRET_FILE: expected a readable file"):
+    with pytest.raises(SettingError, match=r"^INTERNAL_SECRET_FILE: expected a readable file"):
         Settings()
 
 

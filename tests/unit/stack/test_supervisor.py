@@ -23,6 +23,7 @@ LIVES_WITH_A_CHILD = (
     "print('forked', flush=True); time.sleep(600)"
 )
 DIES = "import sys; sys.exit('the port of this test is taken')"
+REFUSES = "import sys; print('a setting of this test is taken', flush=True); sys.exit(2)"
 WILL_NOT_LEAVE = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 )
@@ -120,6 +121,14 @@ async def test_what_never_starts_ends_the_wait_with_its_status_and_its_last_word
     ) as told:
         await house.ready(child)
     assert str(told.value).count("is taken") == EARLY_DEATHS
+    assert child.state == "failed"
+
+
+async def test_what_refuses_its_configuration_is_not_asked_again(house: House) -> None:
+    child = house.keep(Program(REFUSES, answers=lambda: False))
+    with pytest.raises(StackError, match="program cannot start: it ended with status 2") as told:
+        await house.ready(child)
+    assert str(told.value).count("is taken") == 1
     assert child.state == "failed"
 
 
