@@ -8,7 +8,6 @@ both sides): fine for ours, but Celery's own pace does not follow.
 """
 
 import asyncio
-import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -336,8 +335,6 @@ def _draw(axes: "Axes", groups: dict[tuple[str, str], list[Outcome]], size: Size
             colour, line = styles[who]
             times = [wait for wait in outcomes[0].waits if math.isfinite(wait)]
             axes.plot(range(1, len(times) + 1), times, line, color=colour, label=HOW.get(who, who))
-    with contextlib.suppress(ValueError):
-        axes.set_yscale("symlog", linthresh=bound(CALLS + 1, speed) or 1)
     axes.set_xlabel("people, by their wait")
     axes.set_ylabel("wait for the first call, s")
     axes.legend(frameon=False)

@@ -234,7 +234,7 @@ def report(options: Options, outcomes: Sequence[Outcome], left_out: Sequence[str
     made.notes += [f"the machine while passes ran: {load}", *left_out]
     made.notes.append(LONG_RUN)
     made.figures = {"passes": [_plain(outcome) for outcome in outcomes]}
-    made.picture = Picture(lambda axes: _draw(axes, by_who), "Score of each participant, by kind of window")
+    made.picture = Picture(lambda axes: _draw(axes, by_who), "Score of each participant, by kind of window", 8, 7)
     return made
 
 
@@ -302,14 +302,22 @@ def _draw(axes: "Axes", by_who: dict[str, dict[str, list[Outcome]]]) -> None:
 
     names = list(reversed(by_who))
     height = 0.8 / len(WINDOWS)
+    most = 1.0
     for place, kind in enumerate(WINDOWS):
-        values = [spread([each.score for each in by_who[who].get(kind, [])]).median for who in names]
-        colours = [OURS if who.startswith("ours") else PEER for who in names]
-        rows = [row + (1 - place) * height for row in range(len(names))]
-        axes.barh(rows, values, height * 0.9, color=colours, alpha=1 - 0.25 * place)
+        for row, who in enumerate(names):
+            group = by_who[who].get(kind, [])
+            if not group:
+                continue
+            value, y = spread([each.score for each in group]).median, row + (1 - place) * height
+            most = max(most, value)
+            colour = OURS if who.startswith("ours") else PEER
+            axes.barh(y, value, height * 0.9, color=colour, alpha=1 - 0.25 * place)
+            if value == 0:
+                rejected = spread([each.rejected for each in group]).text(0)
+                axes.text(0.005, y, f"0: {rejected} rejected", va="center", fontsize=6, color=BOUND)
     axes.axvline(0.95, color=BOUND, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(names)), names)
-    axes.set_xlim(0, 1.05)
+    axes.set_xlim(0, most * 1.03)
     axes.set_xlabel("score (dashed: 0.95); in each group from top: sliding, fixed, bucket; 0 = something was rejected")
 
 
