@@ -38,9 +38,10 @@ class AccountTerms:
 class Provider:
     """One way to have music made. `paid` providers are never asked twice without need; one that is not bridges.
 
-    `source` is its data file's name: one provider may be reached by either of two resellers. `balance_decides`: sources
-    differ on what its "no credits" means, so its credit endpoint is asked. `signs`: its webhooks are signed by keys
-    that we fetch. One without the stage `first` is late for it when it is late for `complete`.
+    `source` is its data file's name: one provider may be reached by either of two resellers. `tells_balance`: there is
+    a credit endpoint that our key may ask; `balance_decides`: sources differ on what its "no credits" means, so that
+    is asked. `signs`: its webhooks are signed by keys that we fetch. One without the stage `first` is late for it when
+    it is late for `complete`.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Provider:
     complete_seconds: float
     credits_per_generation: float
     cost_unit: str
+    tells_balance: bool
     balance_decides: bool
 
     @property
@@ -91,6 +93,7 @@ def load_provider(name: str, clock: Clockwork, scale: float, source: str | None 
         complete_seconds=stages["complete_seconds"] * scale,
         credits_per_generation=content["credits_per_generation"],
         cost_unit=content["cost_unit"],
+        tells_balance=content["tells_balance"],
         balance_decides=content["balance_decides"],
     )
 

@@ -71,12 +71,12 @@ async def check_breaker(resources: Resources, account: str) -> None:
 
 
 async def ask_balance(resources: Resources, account: str) -> float | None:
-    """Ask the credit endpoint, outside any transaction, and keep a record of it."""
+    """Ask the credit endpoint, if there is one, outside any transaction, and keep a record of it."""
+    provider = resources.roster.accounts.get(account)
+    if provider is None or not resources.roster.provider(provider).tells_balance:
+        return None
     began = time.perf_counter()
     balance = await resources.music.credit(account)
-    provider = resources.roster.accounts.get(account)
-    if provider is None:
-        return None
     outcome = "unreachable" if balance is None else "ok"
     call = calls.Call(provider, account, "credit", None, time.perf_counter() - began, outcome)
     async with resources.database.connection() as connection:
@@ -131,7 +131,8 @@ async def care_for_accounts(resources: Resources) -> bool:
 def _with_free_balance(resources: Resources) -> list[str]:
     """Accounts that cost money and whose questions do not count as calls (operations.md §6.1)."""
     roster = resources.roster
-    providers = {each.name for each in roster.order if each.paid and not each.terms.record_info_counts}
+    asked = (each for each in roster.order if each.paid and each.tells_balance)
+    providers = {each.name for each in asked if not each.terms.record_info_counts}
     return [account for account, provider in roster.accounts.items() if provider in providers]
 
 

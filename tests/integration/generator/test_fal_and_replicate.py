@@ -1,141 +1,20 @@
 """Claims about the signed providers, played by their simulators: good, refused, failed, late, forged, expired."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from libs.common import metrics
 from services.generator.handlers.webhook_keys import sweep_webhook_keys
-from stack.simulators import fal, replicate
-from stack.simulators.jobs.settings import Settings as SimulatorSettings
-from stack.simulators.jobs.works import Works
+from stack.simulators import replicate
 from tests.integration.generator import rig
-from tests.integration.generator.rig import Provider, open_provider, until, value
-from tests.integration.generator.whole import SPEED, Whole, open_whole, own_database, serving_callback
-from tests.unit.archiver.sounds import noise
+from tests.integration.generator.rig import until, value
+from tests.integration.generator.signed import KEYS, Play
 
-KEYS = {"fal": "fal-id:fal-secret", "replicate": "r8_secret"}
 BOTH = pytest.mark.parametrize("name", ["fal", "replicate"], indirect=True)
 FAL = pytest.mark.parametrize("name", ["fal"], indirect=True)
 REPLICATE = pytest.mark.parametrize("name", ["replicate"], indirect=True)
 LOCKED = {"fault": "http_error", "status": 403, "detail": "User is locked. Reason: Exhausted balance."}
-
-
-@dataclass
-class Play:
-    """One provider's simulator and the platform that asks it before composer."""
-
-    name: str
-    simulator: Works
-    whole: Whole
-    composer: Provider
-
-    def faults(self, *entries: dict[str, Any]) -> None:
-        self.simulator.faults.replace(list(entries))
-
-    @property
-    def accepted(self) -> list[dict[str, Any]]:
-        return list(self.simulator.report()["accepted"])
-
-    async def account(self) -> Any:
-        query = "SELECT close_reason, closed_until = 'infinity' AS for_good FROM quota_accounts WHERE account = $1"
-        [row] = await rig.fetch(self.whole.pool, query, f"{self.name}-1")
-        return row
-
-    async def handed_on(self, segment: UUID) -> None:
-        """Wait until composer was asked for it."""
-
-        async def heard() -> bool:
-            return any(each.segment_id == segment for each in self.composer.heard)
-
-        await until(heard)
-
-
-@pytest.fixture(scope="module")
-def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the simulators cut their files from."""
-    return noise(tmp_path_factory.mktemp("simulated") / "song.mp3", 60)
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@asynccontextmanager
-async def opened(name: str, dsn: str, song: Path, folder: Path) -> AsyncIterator[Play]:
-    facts = SimulatorSettings(
-        speed=SPEED, started_after=1.0, done_after=4.0, retries=(1.0, 2.0), keys=(KEYS[name],), audio=song
-    )
-    async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        simulator: Works = await enter(fal.serving(facts) if name == "fal" else replicate.serving(facts))
-        composer = await enter(open_provider())
-        callback = await enter(serving_callback(dsn))
-        made = rig.settings(
-            dsn,
-            composer,
-            composer,
-            suno_api_key="",
-            providers=f"{name},composer",
-            callback_url=callback,
-            callback_base=f"{callback}/callback",
-            fal_key=KEYS["fal"],
-            fal_base_url=simulator.origin,
-            fal_jwks_url=f"{simulator.origin}/.well-known/jwks.json",
-            replicate_api_token=KEYS["replicate"],
-            replicate_base_url=f"{simulator.origin}/v1",
-            replicate_short_files=True,
-        )
-        whole = await enter(open_whole(made, dsn, folder, (simulator.origin,)))
-
-        async def keys_are_there() -> bool:
-            return bool(await whole.keys(name))
-
-        await until(keys_are_there)
-        yield Play(name, simulator, whole, composer)
-
-
-@pytest.fixture(scope="module")
-async def fal_play(
-    postgres_dsn: str, database_template: str, song: Path, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Play]:
-    async with (
-        own_database(postgres_dsn, database_template) as dsn,
-        opened("fal", dsn, song, tmp_path_factory.mktemp("fal")) as play,
-    ):
-        yield play
-
-
-@pytest.fixture(scope="module")
-async def replicate_play(
-    postgres_dsn: str, database_template: str, song: Path, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Play]:
-    async with (
-        own_database(postgres_dsn, database_template) as dsn,
-        opened("replicate", dsn, song, tmp_path_factory.mktemp("replicate")) as play,
-    ):
-        yield play
-
-
-@pytest.fixture
-def shared(name: str, request: pytest.FixtureRequest) -> Play:
-    """The platform of that provider, one for all tests of this file."""
-    found: Play = request.getfixturevalue(f"{name}_play")
-    return found
-
-
-@pytest.fixture
-async def play(shared: Play) -> Play:
-    shared.simulator.reset()
-    shared.composer.heard.clear()
-    await shared.whole.begin_anew()
-    return shared
 
 
 # --- good ---

@@ -75,6 +75,7 @@ def test_the_terms_of_the_paid_providers() -> None:
     assert (terms["replicate"].terms.slots, terms["replicate"].terms.window_seconds) == (600, 60)
     assert [name for name, provider in terms.items() if provider.signs] == ["fal", "replicate"]
     assert [name for name, provider in terms.items() if provider.balance_decides] == ["suno"]
+    assert [name for name, provider in terms.items() if provider.tells_balance] == ["suno", "composer"]
 
 
 @pytest.mark.parametrize("name", ["fal", "replicate"])
