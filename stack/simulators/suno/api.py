@@ -84,6 +84,7 @@ class Api:
         answer = self._refused_by(account, fault, title)
         if answer is None and refusal is not None:
             answer = self._refuse(account, refusal)
+            _spare(fault)
         if answer is None and order is not None:
             return await self._accept(account, order, product, fault, delay / 2)
         await reseller.clock.sleep(delay / 2)
@@ -99,6 +100,7 @@ class Api:
             task, plan = reseller.accept(account, order, product, at_once)
         except RefusedError as error:
             answer = self._refuse(account, error, order.title)
+            _spare(fault)
             await reseller.clock.sleep(rest)
             return answer
         if fault is not None:
@@ -160,6 +162,12 @@ class Api:
             return wire.record(task, reseller.origin)
         fault = reseller.faults.first("poll", task.case(), "result_json") if task.done else None
         return kie.record(task, reseller.origin, fault["how"] if fault else reseller.settings.result_json)
+
+
+def _spare(fault: Fault | None) -> None:
+    """A fault of accepted calls has not struck a call that was refused."""
+    if fault is not None:
+        fault.used -= 1
 
 
 def _without_envelope(status: int, *, html: bool, retry_after: float | None = None) -> Response:

@@ -8,7 +8,9 @@ from typing import Any
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stack.simulators.suno.api import Api
@@ -27,7 +29,7 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 def make_app(
     settings: Settings, *, clock: Clock | None = None, transport: httpx.AsyncBaseTransport | None = None
-) -> FastAPI:
+) -> Starlette:
     """The application; `app.state.reseller` is what it knows. `transport` carries callbacks (in tests: in process)."""
     http = httpx.AsyncClient(
         transport=transport,
@@ -39,38 +41,39 @@ def make_app(
     reseller = Reseller(settings, clock or Clock(settings.speed), sound, http)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with http:
             yield
             reseller.stop()
         reseller.ledger.close()
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app = Starlette(routes=_routes(reseller), lifespan=lifespan)
     app.state.reseller = reseller
-    _add_routes(app, reseller)
     return app
 
 
-def _add_routes(app: FastAPI, reseller: Reseller) -> None:
+def _routes(reseller: Reseller) -> list[Route]:
     """Starlette's plain routes: nothing is validated, documented or injected on the way."""
     api, control, downloads = Api(reseller), Control(reseller), Downloads(reseller)
-    app.add_route("/api/v1/generate", api.generate, ["POST"])
-    app.add_route("/api/v1/generate/record-info", api.record_info, ["GET"])
-    if reseller.settings.dialect == "kie":
-        app.add_route("/api/v1/jobs/createTask", api.create_task, ["POST"])
-        app.add_route("/api/v1/jobs/recordInfo", api.job_info, ["GET"])
-        app.add_route("/api/v1/chat/credit", api.credit, ["GET"])
-    else:
-        app.add_route("/api/v1/generate/credit", api.credit, ["GET"])
-    app.add_route("/files/{task_id}/{name}", downloads.file, ["GET"])
-    app.add_route("/_sim/ledger", control.ledger, ["GET"])
-    app.add_route("/_sim/faults", control.show_faults, ["GET"])
-    app.add_route("/_sim/faults", control.switch_faults, ["POST"])
-    app.add_route("/_sim/faults", control.clear_faults, ["DELETE"])
-    app.add_route("/_sim/reset", control.reset, ["POST"])
-    app.add_route("/_sim/state", control.state, ["GET"])
-    app.add_route("/", control.page, ["GET"])
-    app.add_route("/{rest:path}", api.unknown, _METHODS)
+    kie = [
+        Route("/api/v1/jobs/createTask", api.create_task, methods=["POST"]),
+        Route("/api/v1/jobs/recordInfo", api.job_info),
+        Route("/api/v1/chat/credit", api.credit),
+    ]
+    return [
+        Route("/api/v1/generate", api.generate, methods=["POST"]),
+        Route("/api/v1/generate/record-info", api.record_info),
+        *(kie if reseller.settings.dialect == "kie" else [Route("/api/v1/generate/credit", api.credit)]),
+        Route("/files/{task_id}/{name}", downloads.file),
+        Route("/_sim/ledger", control.ledger),
+        Route("/_sim/faults", control.show_faults),
+        Route("/_sim/faults", control.switch_faults, methods=["POST"]),
+        Route("/_sim/faults", control.clear_faults, methods=["DELETE"]),
+        Route("/_sim/reset", control.reset, methods=["POST"]),
+        Route("/_sim/state", control.state),
+        Route("/", control.page),
+        Route("/{rest:path}", api.unknown, methods=_METHODS),
+    ]
 
 
 class _Protocol(HttpToolsProtocol):
@@ -105,7 +108,7 @@ class Simulator:
         return self.reseller.report()
 
 
-def make_server(app: FastAPI, port: int, kind: Callable[[uvicorn.Config], uvicorn.Server]) -> uvicorn.Server:
+def make_server(app: ASGIApp, port: int, kind: Callable[[uvicorn.Config], uvicorn.Server]) -> uvicorn.Server:
     return kind(
         uvicorn.Config(
             app,

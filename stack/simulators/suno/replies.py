@@ -1,6 +1,7 @@
 """Owns answers that no framework has: a dropped connection, none at all, a file that drips, one that still grows."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import httpx
@@ -13,6 +14,7 @@ from stack.simulators.suno.tasks import FAILED, Task
 
 DROP: Final = "parcours.drop"  # ASGI extension of our server: closes the connection when what was sent is out
 _BEAT: Final = 0.2  # real seconds between two pieces of a slow body
+_TURNS: Final = 3  # of the event loop until a closed connection is known to be lost
 _HEAD_START: Final = 0.05  # of the audio exists when a stream begins
 _MOST: Final = 0.98  # of it before the task is done: one that is stuck never gets to its end
 
@@ -34,20 +36,27 @@ class Dropped(Response):
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": self._sent, "more_body": True})
         drop()
-        await _until_gone(receive)
+        await _until_gone(receive, drop)
 
 
 class Unanswered(Response):
     """Never says anything; ends when the caller leaves."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope, send
-        await _until_gone(receive)
+        del send
+        await _until_gone(receive, scope.get("extensions", {}).get(DROP))
 
 
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _until_gone(receive: Receive, drop: Callable[[], None] | None) -> None:
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    except asyncio.CancelledError:  # our server ends: no answer to the last
+        if drop is None:
+            raise
+        drop()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
 
 async def dripping(cut: Cut, size: int, seconds: float, clock: Clock) -> AsyncIterator[bytes]:

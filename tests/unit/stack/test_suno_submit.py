@@ -206,6 +206,22 @@ async def test_a_lost_reply_is_accepted_charged_and_called_back() -> None:
         assert one.listener.stages == ["text", "first", "complete"]
 
 
+async def test_a_fault_of_accepted_calls_is_not_spent_on_a_refused_one() -> None:
+    async with world(credits=24) as one:
+        await one.switch({"fault": "reply_lost", "times": 1})
+        assert (await one.generate(style=""))["code"] == 400
+        with pytest.raises(httpx.ReadError):
+            await post(one)
+        await one.switch({"fault": "callback_before_reply", "times": 1})
+        assert (await one.generate(callBackUrl=""))["code"] == 400
+        assert (await one.generate())["code"] == 200
+        assert one.listener.stages == ["text"]
+        await one.switch({"fault": "slow_reply", "times": 1})
+        assert (await one.generate())["code"] == 429
+        (shown,) = (await one.client.get("/_sim/faults")).json()["faults"]
+        assert shown["used"] == 0
+
+
 async def test_a_slow_reply_is_stamped_in_time() -> None:
     async with world(reply_delay=(0.2, 0.2)) as one:
         await one.switch({"fault": "slow_reply", "seconds": 30})
