@@ -107,7 +107,7 @@ async def _resume(story: Played, runs: Sequence[Run]) -> None:
 
 
 async def _end(story: Played, part: str, runs: Sequence[Run]) -> None:
-    story.late[part] = await story.rig.ended(runs, 80)
+    story.late[part] = await story.rig.ended(runs, 120)
     for _ in range(20):  # what is surplus or adopted is written down by sweeps
         story.judged[part] = await story.rig.judged(runs)
         if not story.judged[part]:
