@@ -115,7 +115,8 @@ def _ports(wanted: Wanted, counts: Mapping[str, int]) -> dict[str, int]:
 def _environment(wanted: Wanted, secrets: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, str]:
     """What every service gets; a variable of the person's own environment wins over our default."""
     public = f"http://127.0.0.1:{wanted.port}"
-    urls = {f"{service.upper()}_URL": f"http://127.0.0.1:{ports[f'{service}-1']}" for service in SERVICES}
+    called = [service for service in SERVICES if service != "gateway"]  # which calls, and is called by nobody
+    urls = {f"{service.upper()}_URL": f"http://127.0.0.1:{ports[f'{service}-1']}" for service in called}
     defaults = {
         "PUBLIC_URL": public,
         "CALLBACK_BASE": f"{public}/callback",

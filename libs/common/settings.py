@@ -129,7 +129,6 @@ class SigningSettings(Group):
 class PeerSettings(Group):
     """Internal base addresses of the other services."""
 
-    gateway_url: Address = "http://127.0.0.1:8080"
     create_url: Address = "http://127.0.0.1:8001"
     runner_url: Address = "http://127.0.0.1:8002"
     generator_url: Address = "http://127.0.0.1:8003"

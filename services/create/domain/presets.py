@@ -17,7 +17,6 @@ Locale = Literal["fr", "en"]
 LADDER: tuple[Mode, ...] = ("aeolian", "dorian", "mixolydian", "ionian", "lydian")
 
 _KEY = re.compile(r"[a-z]+(?:-[a-z]+)*")
-_EARLIER_PREFIX = re.compile(r"[0-9]{2}-(?=[a-z])")
 _COUNT = 20
 _SEGMENTS = (5, 6)
 _SEGMENT_SECONDS = (120, 340)
@@ -144,11 +143,6 @@ def preset(key: str) -> Preset:
     if found is None:
         raise UnknownPresetError("unknown preset", allowed_presets=[p.key for p in catalogue().presets])
     return found
-
-
-def without_earlier_prefix(key: str) -> str:
-    """`00-universel-reset` → `universel-reset`; for the compatibility edge alone."""
-    return _EARLIER_PREFIX.sub("", key, count=1) if _EARLIER_PREFIX.match(key) else key
 
 
 def enforce_rules(loaded: Catalogue) -> None:

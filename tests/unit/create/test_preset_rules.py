@@ -17,20 +17,6 @@ def test_an_unknown_preset_is_refused_with_the_list() -> None:
     assert "secret-wish" not in f"{refused.value} {refused.value.members}"
 
 
-@pytest.mark.parametrize(
-    ("given", "meant"),
-    [
-        ("00-universel-reset", "universel-reset"),
-        ("19-amour-gratitude", "amour-gratitude"),
-        ("universel-reset", "universel-reset"),
-        ("0-universel-reset", "0-universel-reset"),
-        ("00-00-universel-reset", "00-00-universel-reset"),
-    ],
-)
-def test_the_numeric_prefix_is_stripped_once_for_the_edge(given: str, meant: str) -> None:
-    assert presets.without_earlier_prefix(given) == meant
-
-
 def test_a_prefixed_key_is_unknown_to_everybody_else() -> None:
     with pytest.raises(UnknownPresetError):
         presets.preset("00-universel-reset")
