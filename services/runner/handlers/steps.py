@@ -69,7 +69,7 @@ async def _note_first_sound(connection: Connection, run: Run) -> float | None:
     known: float | None = run.metadata.get("ttfp_seconds")
     if known is not None:
         return known
-    at = await storage.first_sound_at(connection, run)
+    at = await storage.first_sound_at(connection, run) if run.was_asked_for else None
     if at is None:
         return None
     seconds = max(0.0, (at - run.created_at).total_seconds())

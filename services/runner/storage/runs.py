@@ -79,6 +79,11 @@ class Run:
     metadata: Mapping[str, Any]
     segments: tuple[Segment, ...]
 
+    @property
+    def was_asked_for(self) -> bool:
+        """Whether any of it was; before that there can be no sound, and no need to look for one."""
+        return any(each.requested for each in self.segments)
+
 
 async def load_run(connection: Connection, run_id: UUID) -> Run | None:
     """Read a run whose lock is held, or `None`."""
@@ -108,10 +113,13 @@ async def load_run(connection: Connection, run_id: UUID) -> Run | None:
 
 async def load_listening(connection: Connection, run: Run) -> Listening:
     """When and where the run's person listens."""
+    first_sound_at = None
+    if run.was_asked_for:
+        first_sound_at = await connection.fetchval(_FIRST_SOUND, run.id, run.begun_at, run.from_index)
     return Listening(
         begun_at=run.begun_at,
         from_index=run.from_index,
-        first_sound_at=await connection.fetchval(_FIRST_SOUND, run.id, run.begun_at, run.from_index),
+        first_sound_at=first_sound_at,
         runs_before=await connection.fetchval(_RUNS_BEFORE, run.user_id, run.id, run.begun_at),
         run_seconds=run.total_seconds,
     )
