@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from libs.common.database import Database
+from libs.common.database import Connection, Database
 from services.gateway import storage
 
 SWEEP_SECONDS = 1.0
+FEW_RUNS = 64  # an index walk each, some 10 µs
 TRAILING_SECONDS = 2.0  # a row whose transaction took so long to commit after its id was drawn is found by the sweep
 
 
@@ -114,11 +115,11 @@ class ProgressFeed:
         if not self._followed:
             self._seen.clear()
             return False
-        runs = await self._due()
-        known = [(run, last) for run in runs if (last := self._followed[run].after) is not None]
-        if not known:
-            return False
         async with self._database.connection() as connection:
+            runs = set(self._followed) if self._few() else await self._due(connection)
+            known = [(run, last) for run in runs if (last := self._followed[run].after) is not None]
+            if not known:
+                return False
             rows = await storage.news(connection, known)
         positions = dict(known)
         for row in rows:
@@ -130,16 +131,23 @@ class ProgressFeed:
             self._fresh |= {run for run, _ in known}
         return more
 
-    async def _due(self) -> set[UUID]:
+    def _few(self) -> bool:
+        """Whether to read them all: for few it costs less than asking first which of them have news."""
+        few = len(self._followed) <= FEW_RUNS
+        if few:
+            self._seen.clear()
+            self._fresh.clear()
+        return few
+
+    async def _due(self, connection: Connection) -> set[UUID]:
         """Return the followed runs that may have news."""
         now = self._clock()
-        async with self._database.connection() as connection:
-            if not self._seen:
-                announced: dict[UUID, int] = {}
-                newest = await storage.newest_event_id(connection)
-            else:
-                announced = await storage.announced_since(connection, self._seen[0][1])
-                newest = max(announced.values(), default=self._seen[-1][1])
+        if not self._seen:
+            announced: dict[UUID, int] = {}
+            newest = await storage.newest_event_id(connection)
+        else:
+            announced = await storage.announced_since(connection, self._seen[0][1])
+            newest = max(announced.values(), default=self._seen[-1][1])
         fresh, self._fresh = self._fresh, set()
         sweep = not self._seen or now - self._swept_at >= SWEEP_SECONDS
         self._seen.append((now, newest))

@@ -15,10 +15,17 @@ import pytest
 from libs.common.database import Channel, Database
 from libs.common.events import SegmentComplete, SegmentDelivered, SegmentFailed, SegmentFirst, SegmentPreviewed, Take
 from libs.common.lifecycle import lock_run
+from services.gateway import progress
 from services.gateway.app import make_app
 from tests.integration.gateway import world
 from tests.integration.gateway.wire import wired
 from tests.integration.gateway.world import Run, bearer, listening, make_run, next_event, tell
+
+
+@pytest.fixture(params=[progress.FEW_RUNS, 0], ids=["few-readers", "many-readers"])
+def however_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which a gateway looks for news: reading every followed run, or asking first which have some."""
+    monkeypatch.setattr(progress, "FEW_RUNS", request.param)
 
 
 def _first(run: Run) -> SegmentFirst:
@@ -70,6 +77,7 @@ async def test_news_follow_at_once_with_our_addresses_and_without_the_providers(
     assert "provider.example" not in orjson.dumps([frame.data for frame in got]).decode()
 
 
+@pytest.mark.usefixtures("however_many")
 async def test_a_reader_that_changes_gateways_misses_nothing_and_gets_nothing_twice(
     shared_database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
 ) -> None:
@@ -104,6 +112,7 @@ async def test_a_reader_that_changes_gateways_misses_nothing_and_gets_nothing_tw
     assert got == sent, f"seed {seed}"
 
 
+@pytest.mark.usefixtures("however_many")
 async def test_two_gateways_tell_every_reader_everything(
     shared_database: str, store: Database, behind: world.Peer, objects: Path, user: uuid.UUID
 ) -> None:
@@ -147,6 +156,7 @@ async def test_an_id_whose_row_was_pruned_gets_the_snapshot(
     assert (frame.event, frame.id) == ("snapshot", kept)
 
 
+@pytest.mark.usefixtures("however_many")
 async def test_a_row_that_commits_after_a_later_one_of_another_run_is_not_missed(
     edge: httpx.AsyncClient, store: Database, user: uuid.UUID
 ) -> None:
