@@ -17,7 +17,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Options:
-    """What the person asked for. `kept` is false where `--seconds` made it something else than either form."""
+    """What the person asked for. `kept` is false where it is neither form, unless `--keep` is said."""
 
     form: Literal["short", "full"]
     seconds: float
@@ -55,6 +55,9 @@ def make_parser(name: str, about: str, *, short: Form, full: Form) -> argparse.A
     parser.add_argument("--repeats", type=int, help="passes of each participant")
     parser.add_argument("--seed", type=int, help="of every random choice; printed in any case")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only participants so named")
+    parser.add_argument(
+        "--keep", action="store_true", help="write the record even so: a form of one's own, told as such"
+    )
     parser.set_defaults(_short=short, _full=full)
     return parser
 
@@ -72,7 +75,7 @@ def read(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
         seconds=said.seconds or form.seconds,
         repeats=said.repeats or form.repeats,
         seed=random.SystemRandom().randrange(1, 1_000_000) if said.seed is None else said.seed,
-        kept=said.seconds is None and said.repeats is None and not said.only,
+        kept=said.keep or (said.seconds is None and said.repeats is None and not said.only),
         only=tuple(said.only),
         more=said,
     )

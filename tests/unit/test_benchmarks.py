@@ -74,6 +74,7 @@ def test_a_run_that_is_neither_short_nor_full_is_kept_out_of_the_record() -> Non
     assert options().kept
     assert not options("--seconds", "5").kept
     assert not options("--only", "ours").kept
+    assert options("--only", "ours", "--keep").kept
 
 
 def test_each_repeat_has_a_seed_of_its_own() -> None:
