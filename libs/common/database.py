@@ -78,15 +78,14 @@ class Database:
 
         The first call notifies at once, the calls of the next few milliseconds share another. Losing it costs a second.
         """
-        if channel is Channel.OUTBOX:
-            self.wake(Channel.RELAY)
-        here = self._here.get(channel, ())
-        for event in here:
+        for event in (event for each in _meant(channel) for event in self._here.get(each, ())):
             event.set()
-        if here and channel is Channel.RELAY:  # one relay is enough; the others would find the rows leased
-            return
-        if channel not in self._pending:
+        if channel not in self._pending and self._told_elsewhere(channel):
             self._pending[channel] = asyncio.create_task(self._notify(channel))
+
+    def _told_elsewhere(self, channel: Channel) -> list[Channel]:
+        """One relay is enough: where this process has one, the others would find the rows leased."""
+        return [each for each in _meant(channel) if each is not Channel.RELAY or not self._here.get(each)]
 
     async def _notify(self, channel: Channel) -> None:
         clock = asyncio.get_running_loop().time
@@ -95,7 +94,7 @@ class Database:
         self._notified_at[channel] = clock()
         try:
             async with self.connection() as connection:
-                await connection.execute(f"NOTIFY {channel}")
+                await connection.execute("; ".join(f"NOTIFY {each}" for each in self._told_elsewhere(channel)))
         except UNAVAILABLE as error:
             _log.warning("notify_failed", channel=str(channel), error_class=type(error).__name__)
 
@@ -111,6 +110,11 @@ class Database:
             await asyncio.wait_for(self._pool.close(), ACQUIRE_SECONDS)
         except TimeoutError:
             self._pool.terminate()
+
+
+def _meant(channel: Channel) -> tuple[Channel, ...]:
+    """Rows of the outbox are news for relays too, told in the same round trip."""
+    return (channel, Channel.RELAY) if channel is Channel.OUTBOX else (channel,)
 
 
 @asynccontextmanager
