@@ -13,6 +13,8 @@ from stack.errors import StackError
 from stack.folder import DataFolder, default_folder
 from stack.operator_commands import AsJson, Data, open_stack_database, print_table
 
+MOST_SIGNS = 40  # of one row
+
 quota = typer.Typer(help="What each provider account may be asked, and what it is asked now.", no_args_is_help=True)
 
 Account = Annotated[str | None, typer.Argument(help="An account of `quota show`; none means all.")]
@@ -96,7 +98,9 @@ def _table(accounts: list[dict[str, Any]]) -> Table:
 
 
 def picture(seconds_left: list[float], allowed: int) -> str:
-    """One sign a slot: # busy or resting, . free, x taken away by throttling."""
+    """One sign a slot: # busy or resting, . free, x taken away by throttling; in numbers where they are too many."""
+    if len(seconds_left) > MOST_SIGNS:
+        return f"{sum(left > 0 for left in seconds_left[:allowed])} busy"
     return "".join(
         "x" if number > allowed else "#" if left > 0 else "." for number, left in enumerate(seconds_left, start=1)
     )

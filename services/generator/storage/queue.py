@@ -39,7 +39,7 @@ _ADOPT_STRAYS: Final = """
 UPDATE generation_queue SET provider = $2, not_before = 'epoch'
 WHERE segment_id IN (SELECT segment_id FROM generation_queue WHERE provider <> ALL ($1) FOR UPDATE SKIP LOCKED)
 """
-# The rows that composer should have: the listener needs them soon, and they wait for a closed account, for a long
+# The rows that composer should have: the listener needs them soon, and they wait for a closed or full account, a long
 # back-off, because an accepted attempt has failed (architecture.md §5), or nothing was accepted for a while (ADR 0007).
 _BRIDGE: Final = """
 UPDATE generation_queue SET provider = $1, not_before = 'epoch'
@@ -51,7 +51,8 @@ WHERE segment_id IN (
     AND (q.not_before > clock_timestamp() + $5::interval
       OR NOT EXISTS (SELECT FROM quota_accounts a
                      WHERE a.provider = q.provider AND a.account = ANY ($2)
-                       AND greatest(a.closed_until, a.frozen_until) <= clock_timestamp())
+                       AND greatest(a.closed_until, a.frozen_until) <= clock_timestamp()
+                       AND (a.max_in_flight IS NULL OR a.max_in_flight > attempts_in_flight(a.account)))
       OR EXISTS (SELECT FROM segment_attempts t WHERE t.segment_id = s.id AND NOT t.alive AND t.outcome IS NULL
                    AND t.rank > 1 AND t.dispatched_at >= coalesce(s.requested_at, 'epoch'))
       OR s.requested_at < clock_timestamp() - $6::interval AND EXISTS (

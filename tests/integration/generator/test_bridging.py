@@ -105,6 +105,24 @@ async def test_a_row_whose_submissions_were_refused_for_fifteen_seconds_is_hande
     assert await bridged(resources, pool) == {dragging}
 
 
+async def test_a_row_that_waits_for_an_account_with_no_room_left_in_flight_is_handed_over(
+    resources: Resources, pool: Database
+) -> None:
+    waiting, working = await segment(pool, requested=2), await segment(pool, requested=30)
+    await add_attempt(pool, working, rank=2, age=20)
+    await fetch(
+        pool,
+        "INSERT INTO generation_queue (segment_id, run_id, user_id, track, provider, due_at, segment_index)"
+        " SELECT s.id, r.id, r.user_id, r.track, 'suno', s.due_at, 0"
+        " FROM parcours_segments s JOIN parcours_runs r ON r.id = s.run_id WHERE s.id = $1",
+        waiting,
+    )
+    await fetch(pool, "UPDATE quota_accounts SET max_in_flight = 2")
+    assert await bridged(resources, pool) == set()
+    await fetch(pool, "UPDATE quota_accounts SET max_in_flight = 1")
+    assert await bridged(resources, pool) == {waiting}
+
+
 async def test_the_successor_of_a_failed_attempt_gets_a_companion_while_it_has_no_preview(
     resources: Resources, pool: Database
 ) -> None:

@@ -63,6 +63,7 @@ async def test_the_quota_shows_slots_throttling_and_what_waits(
     await fetch(pool, "UPDATE quota_accounts SET slots_allowed = 18, balance = 88")
     account = await read(folder)
     assert quota_commands.picture(account["slots"], 18) == "#" + "." * 17 + "xx"
+    assert quota_commands.picture([1.0, 0.0, 2.0] * 200, 600) == "400 busy"
     assert (account["in_flight"], account["waiting"], account["balance"]) == (1, 2, 88)
     assert 30 < max(account["slots"]) <= account["lease_seconds"]
     assert quota_commands._state(account) == "open"
