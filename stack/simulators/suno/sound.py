@@ -60,8 +60,9 @@ class Sound:
             return cls(view[:])
 
     @classmethod
+    @functools.cache
     def silence(cls) -> Self:
-        """Frames of nothing: valid, and made at once."""
+        """Frames of nothing: valid, and made once."""
         header = mp3.Header.constant(128)
         frame = header.raw + bytes(header.size - len(header.raw))
         return cls(frame * mp3.frames_needed(int(WHOLE_SECONDS * header.sample_rate)))
