@@ -18,6 +18,7 @@ from services.archiver.sound.measure import Take, inspect
 from services.archiver.storage import Order
 
 TAKES: Final = 2  # a provider gives two; more would be fetched for nothing
+UNSIGNED_DIALECTS: Final = frozenset({"suno", "kie"})  # kie.ai's signature, where there is one, covers no address (W3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ async def make_file(order: Order, *, folder: Path, tools: Tools) -> Made:
 
 
 async def _addresses(order: Order, tools: Tools) -> tuple[Sequence[str], str]:
-    """W4: for the provider's own dialect, the addresses that the provider itself names over the generator's line."""
-    if order.facts.get("dialect") != "suno":
+    """W4: where nobody signed the body, the addresses that the provider itself names over the generator's line."""
+    if order.facts.get("dialect") not in UNSIGNED_DIALECTS:
         return _some(order.take_urls), "not_asked"
     answer = await tools.confirm(order.attempt_id)
     _count(answer.state)
