@@ -129,17 +129,23 @@ async def _relayed(parts: Parts, segment_id: UUID) -> AsyncIterator[bytes]:
 
 
 async def _piece(pieces: Primed, start: int, length: int) -> bytes:
-    """Collect at most `length` bytes from `start` on; wait for the first of them, but not for more."""
+    """Collect at most `length` bytes from `start` on; wait for the first of them, but not for more.
+
+    What lies before is dropped as it comes: a preview may have 50 MB, and each of its readers asks again and again.
+    """
+    before = start
     collected = bytearray()
     try:
-        while len(collected) < start + length:
-            patience = _GROWING_WAIT_SECONDS if len(collected) <= start else _GROWING_PAUSE_SECONDS
-            collected += await asyncio.wait_for(anext(pieces), patience)
+        while len(collected) < length:
+            patience = _GROWING_PAUSE_SECONDS if collected else _GROWING_WAIT_SECONDS
+            piece = await asyncio.wait_for(anext(pieces), patience)
+            collected += piece[before:]
+            before = max(0, before - len(piece))
     except (TimeoutError, StopAsyncIteration):
         pass  # the rest is still being made, or there is no more
     finally:
         await pieces.aclose()
-    return bytes(collected[start : start + length])
+    return bytes(collected[:length])
 
 
 def _missing() -> Problem:
