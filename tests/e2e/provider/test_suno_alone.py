@@ -59,6 +59,7 @@ async def played() -> AsyncIterator[Played]:
                 model.script[:] = [good(6)]
                 story.kills = await kills.kill_at_every_place(made, points)
                 await _end(story, "kills", story.kills.runs)
+                await _end(story, "everything", list(made.runs.values()))
                 yield story
 
 
@@ -126,7 +127,7 @@ async def _metric(rig: Rig, name: str) -> float:
     return total
 
 
-@pytest.mark.parametrize("part", ["webhooks", "codes", "closings", "kills"])
+@pytest.mark.parametrize("part", ["webhooks", "codes", "closings", "kills", "everything"])
 async def test_every_run_is_ready_nothing_went_back_and_every_charge_is_recorded(played: Played, part: str) -> None:
     assert played.late[part] == []
     assert played.judged[part] == []
@@ -150,6 +151,14 @@ async def test_what_the_provider_does_to_its_webhooks_and_files_costs_what_it_mu
     if scenario in CALLBACKS or "attempts" in expected:
         assert len(attempts) == expected.get("attempts", scenario.segments), [each["error_code"] for each in attempts]
         assert len(tasks) == expected.get("tasks", len(attempts))
+
+
+async def test_late_webhooks_have_come_meanwhile_and_changed_nothing(played: Played) -> None:
+    assert played.judged["everything"] == []
+    [task] = await played.rig.accepted_of("callbacks late by 10 min")
+    assert any(call["status"] == httpx.codes.OK for call in task["callbacks"])
+    [attempt] = await played.rig.attempts("callbacks late by 10 min")
+    assert attempt["rank"] == 6
 
 
 async def test_only_what_may_have_been_charged_twice_is_counted_as_such(played: Played) -> None:
