@@ -136,11 +136,12 @@ async def test_an_object_that_stays_unknown_does_not_hold_its_run_for_ever(
     assert await whole(tools.objects, segment.key) == foreign
 
 
+@pytest.mark.parametrize("dialect", ["suno", "kie"])
 async def test_a_correct_token_with_foreign_addresses_downloads_nothing_foreign(
-    tools: Tools, world: World, web: Web, sounds: Sounds
+    tools: Tools, world: World, web: Web, sounds: Sounds, dialect: str
 ) -> None:
     segment = await world.segment()
-    attempt_id = await world.delivered(segment, web.give("/foreign.mp3", sounds.other), dialect="suno")
+    attempt_id = await world.delivered(segment, web.give("/foreign.mp3", sounds.other), dialect=dialect)
     own = web.give("/own.mp3", sounds.song)
     question = f"/internal/attempts/{attempt_id}/confirm"
     web.give_json(question, {"state": "success", "takes": [{"url": own, "duration": 50.0}]})
