@@ -1,6 +1,7 @@
 """R3: news in any order and any repetition, on a real database, ends where the same news in order ends."""
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from services.callback.handlers.lanes import open_lanes
 from tests.integration.callback import rows
 
 RULES = Rules(simple_dialect=True, late_after=timedelta(hours=1))
-STEPS: Final = 10_000
+STEPS: Final = int(os.environ.get("R3_STEPS", "10000"))
 # Its examples are not slow, the machine may be.
 ROUND: Final = settings(
     max_examples=40,
