@@ -1,4 +1,4 @@
-"""Owns the fixtures of the generator's tests: providers on sockets, whole platforms around them, a pool of their own."""
+"""Owns the fixtures of the generator's tests: providers on sockets, whole platforms around them, a database pool."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
