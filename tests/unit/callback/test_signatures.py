@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.callback.domain.signatures import Headers, Keys, fal_key, is_signed, replicate_secret, signers
+from stack.simulators import fal, replicate
 
 AT = 1_760_000_000
 FAL_JWK = orjson.dumps({"kty": "OKP", "crv": "Ed25519", "x": "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg"}).decode()
@@ -65,6 +66,19 @@ def test_a_stale_signature_proves_nothing(seconds: int) -> None:
     now = AT + seconds
     assert found(FAL, FAL_BODY, now=now) | found(REPLICATE, REPLICATE_BODY, now=now) == set()
     assert found(KIE, task=KIE_TASK, now=now) == set()
+
+
+def test_the_stand_ins_sign_as_is_checked() -> None:
+    key = Ed25519PrivateKey.generate()
+    keys = Keys(fal=some(fal_key(orjson.dumps(fal.jwk(key)).decode())), replicate=KEYS.replicate)  # type: ignore[arg-type]
+    assert found(_raw(fal.sign(key, "r1", "u1", AT, FAL_BODY)), FAL_BODY, keys=keys) == {"fal"}
+    signed = _raw(replicate.sign(REPLICATE_SECRET, "msg_1", AT, REPLICATE_BODY))
+    assert signed == REPLICATE
+    assert found(signed, REPLICATE_BODY, keys=keys) == {"replicate"}
+
+
+def _raw(headers: dict[str, str]) -> Headers:
+    return {name.encode(): value.encode() for name, value in headers.items()}
 
 
 @pytest.mark.parametrize("raw", [FAL_BODY + b" ", b""])
