@@ -13,7 +13,7 @@ from libs.common.consumers import Consumers
 from libs.common.database import Database
 from libs.common.deliveries import Delivery
 from services.generator.consumers import subscribe
-from services.generator.handlers.claim import Claim, NoClaim, claim
+from services.generator.handlers.claim import Claim, NoClaim, claim, claim_on
 from tests.integration.generator.rig import (
     Provider,
     accept,
@@ -50,6 +50,15 @@ async def test_a_claim_writes_attempt_token_status_and_news_in_one_commit(
         [slot] = await fetch(pool, "SELECT * FROM quota_slots WHERE attempt_id IS NOT NULL")
         assert (slot["slot_no"], slot["attempt_id"]) == (attempt["slot_no"], attempt["id"])
         assert await value(pool, "SELECT count(*) FROM generation_queue") == 0
+
+
+async def test_a_claim_costs_eight_round_trips(database: str, pool: Database, suno: Provider) -> None:
+    async with open_resources(settings(database, suno)) as resources, resources.database.connection() as connection:
+        await request(resources, *await add_run(pool, segments=2))
+        sent: list[str] = []
+        with connection.query_logger(lambda record: sent.append(record.query)):
+            assert isinstance(await claim_on(connection, resources, resources.roster.order[0]), Claim)
+    assert (sent[0], sent[-1], len(sent)) == ("BEGIN;", "COMMIT;", 8), sent
 
 
 async def test_two_generators_keep_the_window_and_ask_for_each_segment_once(
