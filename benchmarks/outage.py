@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -90,7 +91,8 @@ def outage(
     slow = [
         taken[each] for each in mine if each in taken and taken[each] > at and taken[each] - called[each] > LATE_SECONDS
     ]
-    stamps = sorted(stamp for each in posted.values() for stamp in each if at - LATE_SECONDS <= stamp <= until)
+    stamps = sorted(stamp for each in posted.values() for stamp in each if stamp <= until)
+    stamps = stamps[max(0, bisect(stamps, at) - 1) :]  # from the last one before the kill
     silence = max((after - before for before, after in pairwise(stamps)), default=0.0)
     recovered, news = max(late, default=at) - at, max(slow, default=at) - at
     return Outage(killed, recovered, news, silence, len(late))
