@@ -69,7 +69,13 @@ def create_app(
             raise
 
     app = FastAPI(
-        title=service, version=settings.version, lifespan=started, docs_url=None, redoc_url=None, openapi_url=None
+        title=service,
+        version=settings.version,
+        lifespan=started,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # an address with a slash too many is unknown; a redirect would repeat its query
     )
     app.state.readiness, app.state.pulse = readiness, pulse
     problems.install(app)

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from libs.common import logs
 from libs.common.database import UNAVAILABLE
@@ -59,6 +60,8 @@ _SAFE_MESSAGES = frozenset(
     },
 )
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+_ROUTED_BY = ("type", "path", "root_path", "headers", "app")  # of a request's scope; the rest is this routing's outcome
 _MAX_ERRORS = 20  # more help nobody, and a body of 64 KiB could ask for thousands
 
 _log = logs.get_logger()
@@ -93,12 +96,25 @@ def _on_problem(_request: Request, error: Exception) -> Response:
     return response(error)
 
 
-def _on_http_error(_request: Request, error: Exception) -> Response:
+def _on_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise TypeError(f"expected an HTTPException, found {type(error).__name__}")
     if error.status_code < HTTPStatus.BAD_REQUEST:  # redirects are raised as errors too
         return Response(status_code=error.status_code, headers=dict(error.headers or {}))
-    return response(from_status(error.status_code, error.headers))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(request)):
+        headers["Allow"] = ", ".join(methods)
+    return response(from_status(error.status_code, headers))
+
+
+def _methods(request: Request) -> list[str]:
+    """Every method that the address answers to: the router's own answer names those of the first route alone."""
+    bare = {name: value for name, value in request.scope.items() if name in _ROUTED_BY}
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches(bare | {"method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _on_passing(_request: Request, error: Exception) -> Response:

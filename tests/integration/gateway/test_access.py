@@ -188,6 +188,9 @@ async def test_an_unknown_path_and_a_wrong_method_are_problems(edge: httpx.Async
     assert (await edge.get("/v1/nothing")).json()["code"] == "not_found"
     wrong = await edge.delete("/v1/runs")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
+    assert wrong.headers["allow"] == "GET, POST"
+    slash = await edge.get("/v1/runs/")
+    assert (slash.status_code, slash.json()["code"]) == (404, "not_found")
 
 
 async def test_an_error_of_ours_shows_nothing_of_our_inside(

@@ -58,6 +58,10 @@ def _add_routes(app: FastAPI) -> None:
     async def order(body: Order) -> dict[str, str]:
         return {"preset": body.preset_key}
 
+    @router.get("/orders")
+    async def orders() -> list[str]:
+        return []
+
     @router.get("/orders/{order_id}")
     async def read(order_id: UUID, limit: int = 1) -> dict[str, str]:
         return {"id": str(order_id), "limit": str(limit)}
@@ -128,7 +132,13 @@ async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient) -> None:
 async def test_a_wrong_method_is_a_problem_that_says_which_are_right(client: httpx.AsyncClient) -> None:
     answer = await client.delete("/v1/orders")
     _assert_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "POST"
+    assert answer.headers["allow"] == "GET, POST"
+
+
+async def test_a_slash_too_many_is_an_unknown_path_and_no_redirect(client: httpx.AsyncClient) -> None:
+    for answer in (await client.get("/v1/problem/"), await client.post("/v1/orders/", json={})):
+        _assert_problem(answer, 404, "not_found")
+        assert "location" not in answer.headers
 
 
 async def test_an_unhandled_error_shows_nothing_but_500(
