@@ -13,7 +13,6 @@ from uuid import UUID
 
 import asyncpg
 import httpx
-from pydantic import SecretStr
 
 from libs.common.database import Database, open_database
 from libs.common.events import SegmentDelivered, SegmentFailed
@@ -174,9 +173,10 @@ async def own_database(server: str, template: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def serving_callback(dsn: str) -> AsyncIterator[str]:
+async def serving_callback(dsn: str, **changes: Any) -> AsyncIterator[str]:
     """The callback service on a socket; its origin."""
-    app = make_app(CallbackSettings(database_url=SecretStr(dsn), internal_secret=SecretStr(SECRET), time_scale=SCALE))
+    facts: dict[str, Any] = {"database_url": dsn, "internal_secret": SECRET, "time_scale": SCALE}
+    app = make_app(CallbackSettings(**(facts | changes)))
     server = make_server(app, 0, EmbeddedServer)
     running = asyncio.create_task(server.serve())
     while not server.started:
