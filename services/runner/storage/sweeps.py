@@ -68,6 +68,7 @@ _PRUNES: Final = (
     ("webhook_inbox", "received_at", "30 days", ""),
     ("provider_calls", "called_at", "30 days", ""),
     ("consumer_inbox", "received_at", "8 days", ""),  # a day longer than the topics
+    ("dead_letters", "replayed_at", "30 days", ""),  # what nobody replayed waits for a person
 )
 
 

@@ -158,6 +158,9 @@ async def test_old_rows_are_pruned_and_unpublished_news_is_kept(pool: Database, 
             k AS (INSERT INTO idempotency_keys SELECT gen_random_uuid(), 'k', '', $2::uuid, t FROM at),
             w AS (INSERT INTO webhook_inbox (attempt_id, dialect, stage, verdict, payload, received_at)
                   SELECT $3::uuid, 'suno', 'text', 'accepted', '', t FROM at),
+            d AS (INSERT INTO dead_letters (group_id, topic, kafka_partition, kafka_offset, deliveries, reason,
+                                            first_failed_at, replayed_at)
+                  SELECT 'g', 't', n, $1, 5, 'r', t, CASE n WHEN 0 THEN t END FROM at, (VALUES (0), (1)) p(n)),
             c AS (INSERT INTO provider_calls (provider, account, operation, called_at, outcome)
                   SELECT 'suno', 'suno-1', 'generate', t, 'ok' FROM at)
             INSERT INTO consumer_inbox SELECT 'g', gen_random_uuid(), t FROM at""",
@@ -168,7 +171,7 @@ async def test_old_rows_are_pruned_and_unpublished_news_is_kept(pool: Database, 
     assert not await prune(pool)
     counts = {
         table: await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - names of this test
-        for table in ("outbox", "idempotency_keys", "webhook_inbox", "provider_calls", "consumer_inbox")
+        for table in ("outbox", "idempotency_keys", "webhook_inbox", "provider_calls", "consumer_inbox", "dead_letters")
     }
     assert counts == {
         "outbox": 4,
@@ -176,6 +179,7 @@ async def test_old_rows_are_pruned_and_unpublished_news_is_kept(pool: Database, 
         "webhook_inbox": 2,
         "provider_calls": 2,
         "consumer_inbox": 1,
+        "dead_letters": 5,  # replayed 6 and 9 days ago, and three that nobody has replayed
     }
 
 
