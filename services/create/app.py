@@ -43,6 +43,7 @@ def make_app(settings: Settings) -> FastAPI:
             if author is not None:
                 subscriptions.subscribe(consumers)
                 _start_workers(settings, loops, wakeups, database, author)
+                sweeps.start_hearing(loops, database, consumers.group_id, time_scale=settings.time_scale)
             await enter(open_messaging(consumers, database=database, wakeups=wakeups, loops=loops))
             desk.database = database
             yield

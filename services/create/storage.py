@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from libs.common.database import Connection
+from libs.common.topics import Topic
 from services.create.domain.plan import Plan, plan_from_json
 from services.create.domain.stored_segment import StoredSegment
 from services.create.domain.texts import RunTexts, texts_from_json
@@ -49,6 +50,19 @@ WHERE id = $1 AND status = 'creating' AND created_at > clock_timestamp() - inter
   AND metadata->>'text_source' = 'template'
 ON CONFLICT DO NOTHING
 """
+
+# News of young runs that the group has not heard for $2: with the broker's memory gone, it never will.
+_HEAR_UNHEARD: Final = """
+INSERT INTO consumer_inbox (group_id, event_id)
+SELECT $1, o.event_id FROM outbox o JOIN parcours_runs r ON r.id = o.key
+WHERE o.topic = $3 AND o.created_at < clock_timestamp() - make_interval(secs => $2)
+  AND o.created_at > clock_timestamp() - interval '1 h'
+  AND r.status = 'creating' AND r.metadata->>'text_source' = 'template'
+  AND NOT EXISTS (SELECT FROM consumer_inbox i WHERE i.group_id = $1 AND i.event_id = o.event_id)
+ON CONFLICT DO NOTHING RETURNING event_id
+"""
+
+_RUNS_OF: Final = "SELECT key AS run_id FROM outbox WHERE event_id = ANY ($1)"
 
 _LEASE_TEXT_JOB: Final = """
 WITH due AS (
@@ -163,6 +177,12 @@ async def insert_segments(
 async def insert_text_job(connection: Connection, run_id: UUID) -> None:
     """Note that a young run's words may be improved; a job that exists stays as it is."""
     await connection.execute(_INSERT_TEXT_JOB, run_id)
+
+
+async def hear_unheard(connection: Connection, group: str, seconds: float) -> list[UUID]:
+    """Runs whose news came to nobody of the group for so long; from now on it counts as received."""
+    events = [row["event_id"] for row in await connection.fetch(_HEAR_UNHEARD, group, seconds, Topic.RUN_CREATED)]
+    return [row["run_id"] for row in await connection.fetch(_RUNS_OF, events)]
 
 
 async def lease_text_job(connection: Connection, seconds: float) -> TextJob | None:

@@ -67,6 +67,15 @@ async def enrich_one(database: Database, author: Author, *, lease_seconds: float
     return True
 
 
+async def begin_unheard(database: Database, group: str, *, seconds: float) -> int:
+    """Give a text job to runs whose news was lost on its way, as if it had come; how many there were."""
+    async with database.transaction(Channel.TEXTS) as connection:
+        runs = await storage.hear_unheard(connection, group, seconds)
+        for run_id in runs:
+            await storage.insert_text_job(connection, run_id)
+    return len(runs)
+
+
 async def _forget(database: Database, job: TextJob) -> None:
     async with database.connection() as connection:
         await storage.finish_text_job(connection, job)
