@@ -1,4 +1,4 @@
-"""Claims about SUNO_DIALECT=kie: a job is asked for, its signed webhook believed, a lost one found, a bad one refused."""
+"""Claims about SUNO_DIALECT=kie: a job is asked for, its signed webhook believed, a lost or bad one made good."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
