@@ -33,7 +33,8 @@ def make_app(settings: Settings) -> FastAPI:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix=FOLDER_PREFIX)))
             client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, follow_redirects=False))
             stack.push_async_callback(pool.stop)
-            await pool.start()
+            if settings.is_expected:
+                await pool.start()
             studio = Studio(pool, _sender(client, settings), folder, max_jobs=settings.composer_max_jobs)
             for name, work in (("expiry", _expire(app, studio, settings)), ("drain", _drain(app, studio))):
                 stack.push_async_callback(_finished, asyncio.create_task(work, name=name))

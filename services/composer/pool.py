@@ -53,7 +53,7 @@ class _Worker:
 
 
 class RenderPool:
-    """Renders files in the order of their ranks; `start` before use, `stop` ends every process."""
+    """Renders files in the order of their ranks. Its processes start with `start` or the first file; `stop` ends them."""
 
     def __init__(self, workers: int) -> None:
         self._size = workers
@@ -64,9 +64,13 @@ class RenderPool:
 
     async def start(self) -> None:
         """Return when every worker is warm."""
+        await asyncio.gather(*(event.wait() for event in self._begin()))
+
+    def _begin(self) -> list[asyncio.Event]:
+        """Start the processes; an event each, set when it is warm."""
         started = [asyncio.Event() for _ in range(self._size)]
         self._keepers = [asyncio.create_task(self._keep(event), name="worker") for event in started]
-        await asyncio.gather(*(event.wait() for event in started))
+        return started
 
     async def stop(self) -> None:
         for keeper in self._keepers:
@@ -74,8 +78,8 @@ class RenderPool:
         await asyncio.gather(*self._keepers, return_exceptions=True)
 
     async def check(self) -> None:
-        """Raises when no worker can take work."""
-        if not any(worker.ready.is_set() for worker in self._workers):
+        """Raises when no worker can take work, though work was expected."""
+        if self._keepers and not any(worker.ready.is_set() for worker in self._workers):
             raise RuntimeError("expected a warm worker, found none")
 
     @property
@@ -88,6 +92,8 @@ class RenderPool:
         rank = (0 if kind == "preview" else 1, order)
         task = RenderTask(next(self._ids), plan, kind, str(path), rank)
         heapq.heappush(self._waiting[kind], _Waiting(rank, task, file))
+        if not self._keepers:
+            self._begin()
         self._dispatch()
         return file
 

@@ -4,10 +4,10 @@ import os
 
 from pydantic import Field, SecretStr
 
-from libs.common.settings import CommaNumbers, PeerSettings, ServiceSettings
+from libs.common.settings import CommaNumbers, PeerSettings, ProviderSettings, ServiceSettings
 
 
-class Settings(ServiceSettings, PeerSettings):
+class Settings(ServiceSettings, PeerSettings, ProviderSettings):
     """`COMPOSER_URL` is this service's own address as others reach it; it stands in the links of callbacks."""
 
     composer_api_key: SecretStr = SecretStr("")  # empty: no key asked for
@@ -18,6 +18,11 @@ class Settings(ServiceSettings, PeerSettings):
     # s before each repeat of a callback; the reseller repeats 3 times and documents no spacing (providers.md §1A)
     composer_callback_retry_seconds: CommaNumbers = (5.0, 30.0, 120.0)
     composer_callback_timeout_seconds: float = Field(default=15.0, gt=0)  # s; providers.md §1A
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether anybody may call at any time; else the workers, 300 MB each, are started by the first who does."""
+        return not self.providers or "composer" in self.providers
 
     @property
     def retry_seconds(self) -> tuple[float, ...]:
