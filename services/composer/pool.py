@@ -53,7 +53,7 @@ class _Worker:
 
 
 class RenderPool:
-    """Renders files in the order of their ranks. Its processes start with `start` or the first file; `stop` ends them."""
+    """Renders files in the order of their ranks; its processes start with `start` or with the first file."""
 
     def __init__(self, workers: int) -> None:
         self._size = workers

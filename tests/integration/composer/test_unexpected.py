@@ -24,7 +24,7 @@ async def test_workers_start_with_the_first_file_where_nobody_waited_for_them(tm
         await pool.check()
         plan = plan_of_prompt("70 BPM steady, D dorian", "unexpected", 10.0)
         file = pool.render(plan, "preview", tmp_path / "preview.mp3", 1)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             await file.wait_until_whole()
         assert len(pool.worker_pids) == 1
         await pool.check()
