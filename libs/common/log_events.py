@@ -58,6 +58,8 @@ class LogEvent(StrEnum):
     NOTIFY_FAILED = "notify_failed"
     # rows could not be published; they stay in the outbox: rows
     RELAY_UNPUBLISHED = "relay_unpublished"
+    # a row of the outbox that cannot be sent as it is: row, topic, exception
+    RELAY_ROW_REFUSED = "relay_row_refused"
     # a consumer pauses without counting a delivery: topic, error_class
     SLOW_DOWN = "slow_down"
 

@@ -86,6 +86,9 @@ class Relay:
             await self._publisher.publish(topic, key=key, value=orjson.dumps(row["payload"]), headers=headers)
         except PublishFailedError:
             return False
+        except Exception:  # noqa: BLE001 - a row that cannot be sent must not leave those sent beside it unstamped
+            _log.exception("relay_row_refused", row=row["id"], topic=row["topic"])
+            return False
         reach("published", self._source)
         return True
 

@@ -269,6 +269,30 @@ async def test_a_turn_publishes_the_oldest_news_of_every_run_and_stamps_them_all
         await publisher.close()
 
 
+async def test_news_that_cannot_be_sent_holds_up_its_own_run_alone(
+    opened: Database, kafka_bootstrap: str, topics: str
+) -> None:
+    publisher = Publisher(kafka_bootstrap, "test")
+    relay = Relay(opened, publisher, source="test", prefix=topics)
+    broken, *others = [uuid.uuid4() for _ in range(3)]
+    for run_id in (broken, *others):
+        async with opened.connection() as connection:
+            await connection.execute(
+                "INSERT INTO parcours_runs (id, user_id, preset_key) VALUES ($1, $1, 'universel-reset')", run_id
+            )
+        await tell(opened, run_id, 2)
+    async with opened.connection() as connection:
+        await connection.execute("UPDATE outbox SET headers = '{\"track\": 1}' WHERE key = $1", broken)
+    try:
+        assert await relay.turn()
+        assert await relay.turn()
+    finally:
+        await publisher.close()
+    async with opened.connection() as connection:
+        waiting = await connection.fetch("SELECT DISTINCT key FROM outbox WHERE published_at IS NULL")
+    assert [row["key"] for row in waiting] == [broken]
+
+
 async def test_what_no_broker_confirms_stays_to_be_published_by_anybody(opened: Database, run_id: UUID) -> None:
     publisher = Publisher("127.0.0.1:1", "test")  # nobody listens there
     relay = Relay(opened, publisher, source="test")
