@@ -13,10 +13,12 @@ from stack.errors import StackError
 SAMPLE_RATE = 44_100
 PREPARED_SECONDS = 361  # a second longer than the longest segment a plan can ask for
 
-# Two soft chords that beat slowly, a little apart in left and right: inside every bound of the quality gate.
+# A soft chord that swells slowly, with one of its notes nearer to the left and one nearer to the right: inside every
+# bound of the quality gate.
+_SHARED = "sin(2*PI*146.8*t)+0.7*sin(2*PI*293.7*t)*(1+0.3*sin(2*PI*0.05*t))"
 _PREPARED = (
-    "aevalsrc=exprs='0.11*(sin(2*PI*146.8*t)+sin(2*PI*220*t)+0.7*sin(2*PI*293.7*t)*(1+0.3*sin(2*PI*0.05*t)))"
-    "|0.11*(sin(2*PI*146.9*t)+sin(2*PI*220.1*t)+0.7*sin(2*PI*293.5*t)*(1+0.3*sin(2*PI*0.05*t+1)))'"
+    f"aevalsrc=exprs='0.11*({_SHARED}+0.9*sin(2*PI*220*t)+0.4*sin(2*PI*370*t))"
+    f"|0.11*({_SHARED}+0.4*sin(2*PI*220*t)+0.9*sin(2*PI*370*t))'"
     f":s={SAMPLE_RATE}:d={PREPARED_SECONDS}"
 )
 

@@ -125,7 +125,7 @@ async def serve_suno(port: int, settings: "Settings") -> None:
     from stack.simulators.suno.faults import FaultError  # noqa: PLC0415
 
     if settings.audio is None:
-        audio = work_folder() / "audio" / "stand-in.mp3"
+        audio = work_folder() / "audio" / "chord.mp3"
         await prepare_audio(audio)
         settings = replace(settings, audio=audio)
     try:

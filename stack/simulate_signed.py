@@ -50,7 +50,7 @@ async def _serve(
     from stack.simulators.replicate import make_replicate  # noqa: PLC0415
     from stack.simulators.suno.app import make_server  # noqa: PLC0415
 
-    origin, path = f"http://127.0.0.1:{port}", audio or work_folder() / "audio" / "stand-in.mp3"
+    origin, path = f"http://127.0.0.1:{port}", audio or work_folder() / "audio" / "chord.mp3"
     await prepare_audio(path)
     settings = Settings(
         speed=speed, origin=origin, done_after=done, started_after=min(2.0, done / 2), audio=path, ledger=ledger

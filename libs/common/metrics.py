@@ -78,6 +78,8 @@ class Metric(StrEnum):
     GENERATION_COST = "generation_cost_total"
     UNKNOWN_PROVIDER_CODES = "unknown_provider_codes_total"
     FILE_CONFIRMATIONS = "file_confirmations_total"
+    GATE_REFUSALS = "gate_refusals_total"
+    GATE_WASTE = "gate_wasted_audio_seconds_total"
     BUILD_INFO = "build_info"
 
 
@@ -125,6 +127,8 @@ SPECS: dict[Metric, Spec] = {
     Metric.FILE_CONFIRMATIONS: Spec(
         _C, "W4 questions: success, running, failed, unknown, unanswered; off, busy, late where not asked", ("outcome",)
     ),
+    Metric.GATE_REFUSALS: Spec(_C, "takes that the quality gate refused", ("provider", "code")),
+    Metric.GATE_WASTE: Spec(_C, "length of takes that were refused, made and paid for nothing", ("provider",)),
     Metric.BUILD_INFO: Spec(_G, "1 for the running build"),
 }
 

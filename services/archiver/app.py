@@ -83,6 +83,7 @@ async def _open_tools(settings: Settings, database: Database, stack: AsyncExitSt
         ffmpeg=settings.ffmpeg or Path(imageio_ffmpeg.get_ffmpeg_exe()),
         spool=stack.enter_context(_spool()),
         time_scale=settings.time_scale,
+        gate=settings.policy(),
     )
 
 

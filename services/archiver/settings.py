@@ -2,7 +2,9 @@
 
 from pydantic import Field
 
+from libs.common.errors import SettingError
 from libs.common.settings import (
+    CommaList,
     DatabaseSettings,
     FfmpegSettings,
     KafkaSettings,
@@ -14,6 +16,7 @@ from libs.common.settings import (
     SunoSettings,
 )
 from services.archiver.domain.addresses import PROVIDER_HOSTS, AllowList
+from services.archiver.domain.gate import BlockList, Mode, Policy
 
 
 class Settings(
@@ -31,6 +34,16 @@ class Settings(
 
     archiver_workers: int = Field(default=2, ge=1, le=64)  # finals at once: each may keep one core busy for 10 s
     archiver_previews: int = Field(default=32, ge=1, le=256)  # previews at once: they wait for the network
+
+    gate: Mode = Mode.ENFORCE  # record: judged and kept all the same
+    gate_blocked: CommaList = ()  # SHA-256 or acoustic hashes in hex, besides those of the data
+
+    def policy(self) -> Policy:
+        """How strict the quality gate is; raises SettingError for a hash that is none."""
+        try:
+            return Policy(self.gate, BlockList.with_ours(self.gate_blocked))
+        except ValueError as error:
+            raise SettingError(str(error)) from error
 
     def allowed(self) -> AllowList:
         """Where files may come from: the configured hosts, else those of the configured providers."""

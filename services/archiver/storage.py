@@ -1,6 +1,6 @@
 """Owns the archiver's SQL: its jobs and their leases, what an attempt knows, and what is recorded of a stored file."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -120,7 +120,9 @@ WHERE id = $1
 """
 
 _GIVE_UP: Final = """
-UPDATE segment_attempts SET gave_up_rank = 5, error_code = $2, finished_at = coalesce(finished_at, clock_timestamp())
+UPDATE segment_attempts SET gave_up_rank = 5, error_code = $2, finished_at = coalesce(finished_at, clock_timestamp()),
+  measures = CASE WHEN $3::jsonb = '[]' THEN measures
+                  ELSE coalesce(measures, '{}') || jsonb_build_object('gate_refused', $3::jsonb) END
 WHERE id = $1 AND rank = 5 AND alive RETURNING attempt_no
 """
 
@@ -223,9 +225,11 @@ async def lock_segment(connection: Connection, segment_id: UUID) -> None:
     await connection.execute("SELECT FROM parcours_segments WHERE id = $1 FOR NO KEY UPDATE", segment_id)
 
 
-async def give_up_attempt(connection: Connection, attempt_id: UUID, code: str) -> int | None:
+async def give_up_attempt(
+    connection: Connection, attempt_id: UUID, code: str, evidence: Sequence[Mapping[str, Any]]
+) -> int | None:
     """Stop waiting for this attempt's file; its number, or `None` when it was not waited for any more."""
-    number = await connection.fetchval(_GIVE_UP, attempt_id, code)
+    number = await connection.fetchval(_GIVE_UP, attempt_id, code, [dict(take) for take in evidence])
     return int(number) if number is not None else None
 
 

@@ -3,7 +3,8 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any, Final, Self
 
 from services.archiver.domain.failures import Code, GiveUp
@@ -13,6 +14,7 @@ KILOBITS: Final = 192  # of what is stored (audio-and-player.md §1)
 LAME_LOSS_DB: Final = 0.27  # LAME's own scaling at 192k (§2.2)
 LEVEL_TOLERANCE_LU: Final = 0.5  # §1
 PEAK_BEFORE_DBTP: Final = -1.5  # true peak before coding (§1)
+CEILING_DBTP: Final = -1.51  # of the limiter, which works on samples (§2.1)
 PEAK_CODED_DBTP: Final = -1.0  # true peak in the coded file (§1)
 MAX_GAIN_DB: Final = 20.0  # raw loudness is −35…−7 LUFS (§4); silence must not become noise
 FADE_LAST_SECONDS: Final = 12.0  # the last segment ends inside its file (§2.1)
@@ -50,7 +52,7 @@ class Wanted:
 class Measures:
     """A decoded take. `samples` count at `sample_rate`; `lufs` and `peak_dbtp` are of what the plan keeps of it.
 
-    `levels_db` has one RMS value a second.
+    `levels_db` has one RMS value a second; `findings` are what the gate judges; `curve` has one point each 15 s.
     """
 
     samples: int
@@ -60,6 +62,9 @@ class Measures:
     peak_dbtp: float
     range_lu: float
     levels_db: tuple[float, ...]
+    findings: Mapping[str, float] = field(default_factory=dict)
+    curve: Sequence[Mapping[str, Any]] = ()
+    acoustic_hash: str = ""
 
     @property
     def seconds(self) -> float:
@@ -109,12 +114,28 @@ class Recipe:
     samples: int
     fade_from_seconds: float | None = None
     fade_seconds: float = 0.0
+    ceiling_dbtp: float = CEILING_DBTP
+
+    @property
+    def limited(self) -> bool:
+        return any(part.limited for part in self.parts)
+
+    @property
+    def joins(self) -> tuple[float, ...]:
+        """The middle of each join, in seconds of the file."""
+        ends = accumulate(part.seconds - JOIN_SECONDS for part in self.parts)
+        return tuple(end + JOIN_SECONDS / 2 for end in list(ends)[:-1])
 
 
 def refuse_too_short(measures: Measures) -> None:
-    """Raise when a take is too short to be completed."""
+    """Raise when a take is too short to be completed; the gate's row of the same name may only be recorded."""
     if measures.seconds < RAW_LEAST_SECONDS:
         raise GiveUp(Code.TOO_SHORT, f"{measures.seconds:.1f} s")
+
+
+def reduction_db(measures: Measures, wanted: Wanted) -> float:
+    """How much a limiter would have to take from the loudest peak."""
+    return max(0.0, measures.peak_dbtp + gain_db(measures, wanted) - PEAK_BEFORE_DBTP)
 
 
 def gain_db(measures: Measures, wanted: Wanted) -> float:
@@ -137,7 +158,12 @@ def may_stay_coded(measures: Measures, wanted: Wanted) -> bool:
 
 
 def is_long_enough(measures: Measures, wanted: Wanted) -> bool:
-    return measures.seconds >= wanted.seconds - SHORT_BY_SECONDS
+    return not is_short_of(measures, wanted.seconds)
+
+
+def is_short_of(measures: Measures, seconds: float) -> bool:
+    """Whether a take must be completed to play for so long."""
+    return measures.seconds < seconds - SHORT_BY_SECONDS
 
 
 def plan_form(takes: Sequence[Measures], wanted: Wanted) -> Recipe:

@@ -21,6 +21,7 @@ from libs.common.outbox import announce
 from services.archiver import storage
 from services.archiver.domain.failures import GATE, Code, GiveUp, MayPass
 from services.archiver.handlers import publishing
+from services.archiver.handlers.describing import count_waste, describe
 from services.archiver.handlers.taking import Made, make_file
 from services.archiver.handlers.tools import Tools
 from services.archiver.storage import Job, Order
@@ -90,7 +91,7 @@ async def _store(order: Order, made: Made, tools: Tools) -> Stored:
     """Say what is about to be stored, then store it; what another attempt stored before is recognised instead."""
     path = made.formed.path
     sha256 = await asyncio.to_thread(_hash, path)
-    stored = Stored(order.attempt_id, sha256, _describe(made, path.stat().st_size))
+    stored = Stored(order.attempt_id, sha256, describe(made, path.stat().st_size))
     async with tools.database.transaction() as connection:
         await storage.note_candidate(connection, order.attempt_id, sha256, stored.measures)
     reach("before_put")
@@ -152,6 +153,7 @@ async def _complete(job: Job, order: Order, stored: Stored, tools: Tools) -> Non
     reach("after_final_commit")
     if moved is not None:
         _measure_success(order, waited)
+        count_waste(order.provider, stored.measures.get("gate_refused", ()))
     if surplus:
         _count_surplus(order)
 
@@ -160,7 +162,7 @@ async def _give_up(job: Job, order: Order, failure: GiveUp, tools: Tools) -> Non
     async with tools.database.transaction(Channel.OUTBOX, Channel.ARCHIVE) as connection:
         await lock_run(connection, order.run_id)
         await storage.lock_segment(connection, order.segment_id)
-        number = await storage.give_up_attempt(connection, order.attempt_id, failure.code)
+        number = await storage.give_up_attempt(connection, order.attempt_id, failure.code, failure.evidence)
         if number is not None:
             await announce(
                 connection,
@@ -178,6 +180,7 @@ async def _give_up(job: Job, order: Order, failure: GiveUp, tools: Tools) -> Non
         await storage.delete_job(connection, job)
     if number is not None:
         metrics.count(Metric.SEGMENT_ERRORS, track=order.track, provider=order.provider, error_code=failure.code)
+        count_waste(order.provider, failure.evidence)
         _log.warning("file_given_up", error_code=str(failure.code), found=failure.found, **_ids(order))
 
 
@@ -192,22 +195,6 @@ async def _drop_surplus(job: Job, order: Order, tools: Tools) -> None:
         await storage.delete_job(connection, job)
     if surplus:
         _count_surplus(order)
-
-
-def _describe(made: Made, size: int) -> dict[str, Any]:
-    """What is kept of a stored file, in the attempt's measures and in the segment's metadata."""
-    formed = made.formed
-    return {
-        "duration_ms": round(formed.measures.seconds * 1000),
-        "size_bytes": size,
-        "parts": formed.parts,
-        "measures": formed.measures.record(),
-        "coded_again": formed.coded,
-        "archive_mode": made.mode,
-        "provider_confirmed": made.confirmed,
-        "provider_sha256": made.provider_sha256,
-        "original_url": made.original_url,
-    }
 
 
 def _news(order: Order, stored: Stored) -> SegmentComplete:
@@ -237,7 +224,7 @@ def _measure_success(order: Order, waited: float | None) -> None:
 
 
 def _count_surplus(order: Order) -> None:
-    metrics.count(Metric.SURPLUS_GENERATIONS)
+    metrics.count(Metric.SURPLUS_GENERATIONS, provider=order.provider)
     _log.warning("surplus_generation", **_ids(order))
 
 

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from libs.common import metrics
 from libs.common.metrics import Metric
 from services.archiver.clients.files import Fetched
 from services.archiver.clients.generator import State
-from services.archiver.domain import form
+from services.archiver.domain import form, gate
 from services.archiver.domain.failures import Code, GiveUp, MayPass
 from services.archiver.domain.form import Wanted
+from services.archiver.domain.gate import Mode, Refused, Verdict
 from services.archiver.handlers.tools import Tools
 from services.archiver.sound.coding import Formed, bring_to_form, keep_as_received
 from services.archiver.sound.measure import Take, inspect
@@ -28,8 +29,10 @@ class Made:
     formed: Formed
     original_url: str
     provider_sha256: str
-    mode: str
+    mode: Mode
     confirmed: str
+    verdicts: Sequence[Verdict]
+    refused: Sequence[dict[str, Any]]  # takes of the attempt that were not taken, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class _Got:
     url: str
     fetched: Fetched
     take: Take
+    verdicts: tuple[Verdict, ...]
 
 
 async def make_file(order: Order, *, folder: Path, tools: Tools) -> Made:
@@ -46,14 +50,36 @@ async def make_file(order: Order, *, folder: Path, tools: Tools) -> Made:
     """
     urls, confirmed = await _addresses(order, tools)
     wanted = None if order.facts.get("dialect") == "simple" else Wanted.from_plan(order.plan)
-    got = await _enough(urls, wanted, folder=folder, tools=tools)
+    mode = tools.gate.mode_for(planned=wanted is not None)
+    takes = _Takes(urls, wanted, mode, folder=folder, tools=tools)
+    while got := await takes.enough():
+        try:
+            formed, verdicts = await _form(got, wanted, mode, folder=folder, tools=tools)
+        except GiveUp as failure:
+            takes.refuse(got[0], failure)
+        else:
+            first = got[0]
+            hashed = first.fetched.sha256.hex()
+            return Made(formed, first.url, hashed, mode, confirmed, (*first.verdicts, *verdicts), takes.refused)
+    raise takes.failure()
+
+
+async def _form(
+    got: Sequence[_Got], wanted: Wanted | None, mode: Mode, *, folder: Path, tools: Tools
+) -> tuple[Formed, tuple[Verdict, ...]]:
+    """Bring takes to form and judge what became of them."""
     takes = [one.take for one in got]
     if wanted is None:
-        formed = await keep_as_received(tools.ffmpeg, takes[0], folder)
-    else:
-        formed = await bring_to_form(tools.ffmpeg, takes, wanted, folder)
-    mode = "record" if wanted is None else "enforce"
-    return Made(formed, got[0].url, got[0].fetched.sha256.hex(), mode, confirmed)
+        return await keep_as_received(tools.ffmpeg, takes[0], folder), ()
+    formed = await bring_to_form(tools.ffmpeg, takes, wanted, folder)
+    measures = formed.measures
+    findings = dict(measures.findings) | {
+        "duration_error_ms": round(1000 * abs(measures.samples - wanted.samples) / form.SAMPLE_RATE, 3),
+        "loudness_error_lu": round(abs(measures.lufs - wanted.lufs), 3),
+    }
+    if formed.peak_before_dbtp is not None:
+        findings["peak_before_dbtp"] = round(formed.peak_before_dbtp, 2)
+    return formed, gate.judge("mastered", findings, mode)
 
 
 async def _addresses(order: Order, tools: Tools) -> tuple[Sequence[str], str]:
@@ -79,28 +105,73 @@ def _count(state: State) -> None:
     metrics.count(Metric.FILE_CONFIRMATIONS, outcome=state)
 
 
-async def _enough(urls: Sequence[str], wanted: Wanted | None, *, folder: Path, tools: Tools) -> list[_Got]:
-    """The first take that is long enough alone, else all that are sound; the others are not fetched."""
-    got: list[_Got] = []
-    failures: list[GiveUp] = []
-    for number, url in enumerate(urls[:TAKES], start=1):
+class _Takes:
+    """An attempt's takes, fetched one by one as they are needed; those refused are remembered with the reason."""
+
+    def __init__(self, urls: Sequence[str], wanted: Wanted | None, mode: Mode, *, folder: Path, tools: Tools) -> None:
+        self._waiting = list(enumerate(urls[:TAKES], start=1))
+        self._good: list[_Got] = []
+        self._failures: list[tuple[int, GiveUp]] = []
+        self._wanted, self._mode, self._folder, self._tools = wanted, mode, folder, tools
+        self.refused: list[dict[str, Any]] = []
+
+    async def enough(self) -> list[_Got]:
+        """The first take that is long enough alone, else all that are sound; empty when none is left."""
+        while True:
+            for one in self._good:
+                if self._wanted is None or form.is_long_enough(one.take.measures, self._wanted):
+                    return [one]
+            if not self._waiting:
+                return list(self._good)
+            await self._fetch(*self._waiting.pop(0))
+
+    def refuse(self, got: _Got, failure: GiveUp) -> None:
+        """Do without a take."""
+        self._good.remove(got)
+        self._remember(got.take.number, failure, got.fetched, got.take)
+
+    def failure(self) -> GiveUp:
+        """Why none of them will do: the first take's reason, with the evidence of all."""
+        _, first = min(self._failures, key=lambda failed: failed[0])
+        first.evidence = self.refused
+        return first
+
+    async def _fetch(self, number: int, url: str) -> None:
+        path = self._folder / f"take-{number}"
+        fetched: Fetched | None = None
+        take: Take | None = None
         try:
-            one = await _get(number, url, wanted, folder=folder, tools=tools)
+            fetched = await self._tools.files.fetch(url, path)
+            keep = self._wanted.seconds if self._wanted else None
+            self._refuse_listed(fetched.sha256)
+            take = replace(await inspect(self._tools.ffmpeg, path, keep_seconds=keep), number=number)
+            self._good.append(_Got(url, fetched, take, self._judge(fetched, take)))
         except GiveUp as failure:
-            failures.append(failure)
-            continue
-        if wanted is None or form.is_long_enough(one.take.measures, wanted):
-            return [one]
-        got.append(one)
-    if not got:
-        raise failures[0]
-    return got
+            self._remember(number, failure, fetched, take)
 
+    def _refuse_listed(self, sha256: bytes) -> None:
+        """Before anything reads it."""
+        if self._tools.gate.blocked.names(sha256, ""):
+            gate.judge("raw", {"blocked": 1.0}, self._mode)
 
-async def _get(number: int, url: str, wanted: Wanted | None, *, folder: Path, tools: Tools) -> _Got:
-    path = folder / f"take-{number}"
-    fetched = await tools.files.fetch(url, path)
-    take = await inspect(tools.ffmpeg, path, keep_seconds=wanted.seconds if wanted else None)
-    if wanted is not None:
-        form.refuse_too_short(take.measures)  # *The sound* puts the other rows of the gate here
-    return _Got(url, fetched, replace(take, number=number))
+    def _judge(self, fetched: Fetched, take: Take) -> tuple[Verdict, ...]:
+        measures, wanted = take.measures, self._wanted
+        blocked = float(self._tools.gate.blocked.names(fetched.sha256, measures.acoustic_hash))
+        findings = dict(measures.findings) | {"blocked": blocked}
+        if wanted is not None:
+            findings["reduction_db"] = round(form.reduction_db(measures, wanted), 2)
+        verdicts = gate.judge("raw", findings, self._mode)
+        if wanted is not None:
+            form.refuse_too_short(measures)  # it could not be completed, whatever the gate lets pass
+        return verdicts
+
+    def _remember(self, number: int, failure: GiveUp, fetched: Fetched | None, take: Take | None) -> None:
+        self._failures.append((number, failure))
+        noted: dict[str, Any] = {"take": number, "code": str(failure.code)}
+        if fetched is not None:
+            noted |= {"provider_sha256": fetched.sha256.hex(), "size_bytes": fetched.size}
+        if take is not None:
+            noted |= {"measures": take.measures.record(), "acoustic_hash": take.measures.acoustic_hash}
+        if isinstance(failure, Refused):
+            noted["gate"] = [verdict.record() for verdict in failure.verdicts if not verdict.passed]
+        self.refused.append(noted)

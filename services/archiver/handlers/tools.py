@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -12,6 +12,7 @@ from libs.common.database import Database
 from libs.common.objects import ObjectStore
 from services.archiver.clients.files import Fetched
 from services.archiver.clients.generator import Confirmation
+from services.archiver.domain.gate import Policy
 
 
 class Files(Protocol):
@@ -40,6 +41,7 @@ class Tools:
     ffmpeg: Path
     spool: Path
     time_scale: float = 1.0
+    gate: Policy = field(default_factory=Policy)
 
     @contextmanager
     def room(self) -> Iterator[Path]:

@@ -16,6 +16,8 @@ from services.archiver.domain.form import (
     KILOBITS,
     LEVEL_TOLERANCE_LU,
     MAX_GAIN_DB,
+    PEAK_BEFORE_DBTP,
+    PEAK_CODED_DBTP,
     SAMPLE_RATE,
     Measures,
     Recipe,
@@ -24,19 +26,25 @@ from services.archiver.domain.form import (
     plan_form,
 )
 from services.archiver.sound import ffmpeg
-from services.archiver.sound.measure import Take, measure
+from services.archiver.sound.findings import Where
+from services.archiver.sound.measure import Take, measure, read_summary
 
-LIMIT: Final = "alimiter=limit=0.84:level=disabled:latency=1"  # 0.84 = −1.51 dBFS (§2.1)
+PEAK_METER: Final = "ebur128=peak=true:framelog=verbose"
+CEILING_STEP_DB: Final = 0.1  # further below than the excess: the meter rounds to as much
 
 
 @dataclass(frozen=True, slots=True)
 class Formed:
-    """A finished file, what it measures, and how it was made; `coded` is false when the frames are the provider's."""
+    """A finished file, what it measures, and how it was made; `coded` is false when the frames are the provider's.
+
+    `peak_before_dbtp` is the true peak before coding; `None` where nothing of ours was done to the sound.
+    """
 
     path: Path
     measures: Measures
     parts: list[dict[str, object]]
     coded: bool
+    peak_before_dbtp: float | None = None
 
 
 async def bring_to_form(program: Path, takes: Sequence[Take], wanted: Wanted, folder: Path) -> Formed:
@@ -48,16 +56,27 @@ async def bring_to_form(program: Path, takes: Sequence[Take], wanted: Wanted, fo
         measures = replace(first.measures, samples=wanted.samples)
         return Formed(target, measures, _whole(first, wanted.seconds), coded=False)
     recipe = plan_form([take.measures for take in takes], wanted)
-    measures = await _code(program, takes, recipe, target)
-    off = wanted.lufs - measures.lufs
-    limited = any(part.limited for part in recipe.parts)
-    if LEVEL_TOLERANCE_LU < abs(off) <= MAX_GAIN_DB and not limited:  # a long fade took some: once more, knowing that
-        recipe = replace(recipe, parts=tuple(replace(part, gain_db=part.gain_db + off) for part in recipe.parts))
-        measures = await _code(program, takes, recipe, target)
+    measures, before = await _code(program, takes, recipe, target)
+    if better := _correct(recipe, measures, before, wanted):
+        recipe = better
+        measures, before = await _code(program, takes, recipe, target)
     if abs(measures.samples - wanted.samples) > EXACT_SAMPLES:
         raise GiveUp(Code.DURATION_OFF, f"{measures.samples} samples for {wanted.samples}")
     parts = [_record(takes[part.take - 1], part.seconds) for part in recipe.parts]
-    return Formed(target, measures, parts, coded=True)
+    return Formed(target, measures, parts, coded=True, peak_before_dbtp=before)
+
+
+def _correct(recipe: Recipe, measures: Measures, before: float, wanted: Wanted) -> Recipe | None:
+    """The recipe to try once more, knowing what the first one made; `None` when that is good."""
+    excess = max(before - PEAK_BEFORE_DBTP, measures.peak_dbtp - PEAK_CODED_DBTP)
+    if recipe.limited:
+        ceiling = recipe.ceiling_dbtp - excess - CEILING_STEP_DB
+        return replace(recipe, ceiling_dbtp=ceiling) if excess > 0 else None
+    off = wanted.lufs - measures.lufs
+    if not LEVEL_TOLERANCE_LU < abs(off) <= MAX_GAIN_DB:
+        return None
+    # a long fade took some
+    return replace(recipe, parts=tuple(replace(part, gain_db=part.gain_db + off) for part in recipe.parts))
 
 
 async def keep_as_received(program: Path, take: Take, folder: Path) -> Formed:
@@ -98,10 +117,21 @@ def _delay(layout: mp3.Layout) -> int:
     return mp3.ENCODER_DELAY if announced is None else announced
 
 
-async def _code(program: Path, takes: Sequence[Take], recipe: Recipe, target: Path) -> Measures:
+async def _code(program: Path, takes: Sequence[Take], recipe: Recipe, target: Path) -> tuple[Measures, float]:
+    """Write a recipe; returns what the file measures and its true peak before coding."""
     sources = [argument for part in recipe.parts for argument in ffmpeg.source(*_file(takes[part.take - 1]))]
-    await _encode(program, sources, graph_of(recipe), recipe.samples, target)
-    return await measure(program, target, Container.MP3, keep_seconds=None)
+    log = await _encode(program, sources, graph_of(recipe), recipe.samples, target)
+    where = Where(until_seconds=recipe.fade_from_seconds, joins=recipe.joins)
+    measures = await measure(program, target, Container.MP3, keep_seconds=None, where=where)
+    if needs_meter(recipe):
+        return measures, read_summary(log.lines, "peak_dbtp")
+    part = recipe.parts[0]
+    return measures, takes[part.take - 1].measures.peak_dbtp + part.gain_db
+
+
+def needs_meter(recipe: Recipe) -> bool:
+    """Whether the true peak before coding is more than a gain away from what is known of the take."""
+    return recipe.limited or len(recipe.parts) > 1
 
 
 def _file(take: Take) -> tuple[Path, Container]:
@@ -118,11 +148,13 @@ def graph_of(recipe: Recipe) -> str:
     for place in range(1, len(recipe.parts)):
         chains.append(f"{joined}[p{place}]acrossfade=d={JOIN_SECONDS:g}:c1=qsin:c2=qsin[j{place}]")
         joined = f"[j{place}]"
-    steps = [LIMIT] if any(part.limited for part in recipe.parts) else []
+    ceiling = 10 ** (recipe.ceiling_dbtp / 20)
+    steps = [f"alimiter=limit={ceiling:.4f}:level=disabled:latency=1"] if recipe.limited else []
     if recipe.fade_from_seconds is not None:
         # hsin is sin² rising, so it falls as cos²
         steps.append(f"afade=t=out:curve=hsin:st={recipe.fade_from_seconds:.6f}:d={recipe.fade_seconds:.6f}")
     steps += [f"atrim=end_sample={recipe.samples}", f"apad=whole_len={recipe.samples}"]
+    steps += [PEAK_METER, _common()] if needs_meter(recipe) else []
     return ";".join([*chains, f"{joined}{','.join(steps)}[out]"])
 
 
@@ -130,12 +162,13 @@ def _common() -> str:
     return f"aresample={SAMPLE_RATE},aformat=sample_fmts=fltp:channel_layouts=stereo"
 
 
-async def _encode(program: Path, sources: Sequence[str], graph: str, samples: int, target: Path) -> None:
+async def _encode(program: Path, sources: Sequence[str], graph: str, samples: int, target: Path) -> ffmpeg.Log:
     bare = target.with_suffix(".frames")
     coder = ["-c:a", "libmp3lame", "-b:a", f"{KILOBITS}k", "-ar", str(SAMPLE_RATE), "-ac", "2", "-map_metadata", "-1"]
     plain = ["-write_xing", "0", "-id3v2_version", "0", "-f", "mp3", "-y", f"file:{bare}"]
-    await ffmpeg.run(program, [*sources, "-filter_complex", graph, "-map", "[out]", *coder, *plain])
+    log = await ffmpeg.run(program, [*sources, "-filter_complex", graph, "-map", "[out]", *coder, *plain])
     await asyncio.to_thread(_put_info_in_front, bare, samples, target)
+    return log
 
 
 def _put_info_in_front(bare: Path, samples: int, target: Path) -> None:

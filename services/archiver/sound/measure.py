@@ -1,24 +1,23 @@
-"""Owns decoding a file once to know it: exact length, level, peak, and its RMS second by second."""
+"""Owns decoding a file once, at float, to know it: exact length, level, peak, and what the gate asks."""
 
 import asyncio
 import re
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-
-import numpy as np
 
 from libs.common import mp3
 from services.archiver.domain.containers import HEAD_BYTES, Container, declared_bytes, sniff
 from services.archiver.domain.failures import Code, GiveUp
-from services.archiver.domain.form import Measures
+from services.archiver.domain.form import Measures, is_short_of
 from services.archiver.sound import ffmpeg
+from services.archiver.sound.findings import SILENCE_DB, Where, acoustic_hash, curve_of, findings_of, levels_of
+from services.archiver.sound.hearing import Heard, Listener
 
 DECLARED_SHARE: Final = 0.995  # of what the file says it holds must decode (§4)
 WHOLE_FRAMES_SECONDS: Final = 0.5  # the demuxer reads ahead; the last frame of a growing file is not whole
-SILENCE_DB: Final = -120.0
 _AU_HEADER: Final = struct.Struct(">4sIIIII")  # magic, offset, bytes, encoding, rate, channels
 
 _SUMMARY: Final = {
@@ -55,26 +54,38 @@ async def inspect(program: Path, path: Path, *, keep_seconds: float | None) -> T
     return Take(path, container, await measure(program, path, container, keep_seconds=keep_seconds), layout)
 
 
-async def measure(program: Path, path: Path, container: Container, *, keep_seconds: float | None) -> Measures:
-    """Decode a file of a known container to its end; raises `GiveUp(DECODE_FAILED)`."""
-    counter = _Counter()
+async def measure(
+    program: Path, path: Path, container: Container, *, keep_seconds: float | None, where: Where | None = None
+) -> Measures:
+    """Decode a file of a known container to its end; raises `GiveUp(DECODE_FAILED)`.
+
+    `where` tells of a file of ours what is joined and faded in it.
+    """
+    listener = Listener(keep_seconds, clicks=where is not None and bool(where.joins))
     trim = f"atrim=end={keep_seconds:.6f}," if keep_seconds is not None else ""
     graph = f"[0:a:0]asplit[a][b];[a]{trim}ebur128=peak=true:framelog=verbose[m]"
-    outputs = ["-map", "[m]", "-f", "null", "-", "-map", "[b]", "-c:a", "pcm_s16be", "-f", "au", "pipe:1"]
+    outputs = ["-map", "[m]", "-f", "null", "-", "-map", "[b]", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
     log = await ffmpeg.run(
-        program, [*ffmpeg.source(path, container), "-filter_complex", graph, *outputs], consume=counter.consume
+        program,
+        [*ffmpeg.source(path, container), "-filter_complex", graph, *outputs],
+        consume=lambda stream: _listen(stream, listener),
     )
-    if log.errors or counter.samples == 0:
-        raise GiveUp(Code.DECODE_FAILED, f"{log.errors} error lines, {counter.samples} samples")
-    return Measures(
-        samples=counter.samples,
-        sample_rate=counter.rate,
-        channels=counter.channels,
-        lufs=_read(log.lines, "lufs"),
-        peak_dbtp=_read(log.lines, "peak_dbtp"),
-        range_lu=_read(log.lines, "range_lu"),
-        levels_db=tuple(counter.levels_db),
+    heard = listener.heard
+    if log.errors or heard.samples == 0:
+        raise GiveUp(Code.DECODE_FAILED, f"{log.errors} error lines, {heard.samples} samples")
+    measures = Measures(
+        samples=heard.samples,
+        sample_rate=heard.rate,
+        channels=heard.channels,
+        lufs=read_summary(log.lines, "lufs"),
+        peak_dbtp=read_summary(log.lines, "peak_dbtp"),
+        range_lu=read_summary(log.lines, "range_lu"),
+        levels_db=levels_of(heard),
     )
+    if where is None:  # a take that is too short plays up to its own fade-out only
+        short = keep_seconds is not None and is_short_of(measures, keep_seconds)
+        where = Where(until_seconds=measures.played_out_seconds if short else None)
+    return await asyncio.to_thread(_know, measures, heard, where)
 
 
 async def begins_to_play(program: Path, path: Path, seconds: float) -> bool:
@@ -87,27 +98,22 @@ async def begins_to_play(program: Path, path: Path, seconds: float) -> bool:
     return log.errors == 0
 
 
-@dataclass(slots=True)
-class _Counter:
-    """Reads PCM as it comes, a second at a time: two bytes a sample and channel are in memory, no more."""
+async def _listen(stream: asyncio.StreamReader, listener: Listener) -> None:
+    """Read PCM as it comes; one block is in memory, no more, and what is done with it is done beside the loop."""
+    try:
+        header = await stream.readexactly(_AU_HEADER.size)
+        _magic, offset, _size, _encoding, rate, channels = _AU_HEADER.unpack(header)
+        await stream.readexactly(offset - _AU_HEADER.size)
+    except asyncio.IncompleteReadError:
+        return  # nothing decoded; the exit code says why
+    size = listener.begin(rate, channels)
+    while block := await _read_up_to(stream, size):
+        await asyncio.to_thread(listener.add, block)
 
-    rate: int = 0
-    channels: int = 0
-    samples: int = 0
-    levels_db: list[float] = field(default_factory=list)
 
-    async def consume(self, stream: asyncio.StreamReader) -> None:
-        try:
-            header = await stream.readexactly(_AU_HEADER.size)
-            _magic, offset, _size, _encoding, self.rate, self.channels = _AU_HEADER.unpack(header)
-            await stream.readexactly(offset - _AU_HEADER.size)
-        except asyncio.IncompleteReadError:
-            return  # nothing decoded; the exit code says why
-        second = self.rate * self.channels * 2
-        while block := await _read_up_to(stream, second):
-            self.samples += len(block) // (2 * self.channels)
-            if len(block) == second or not self.levels_db:
-                self.levels_db.append(_level_db(block))
+def _know(measures: Measures, heard: Heard, where: Where) -> Measures:
+    findings = {"lufs": measures.lufs, "peak_dbtp": measures.peak_dbtp} | findings_of(heard, where)
+    return replace(measures, findings=findings, curve=curve_of(heard), acoustic_hash=acoustic_hash(heard))
 
 
 async def _read_up_to(stream: asyncio.StreamReader, size: int) -> bytes:
@@ -117,13 +123,8 @@ async def _read_up_to(stream: asyncio.StreamReader, size: int) -> bytes:
         return error.partial
 
 
-def _level_db(block: bytes) -> float:
-    values = np.frombuffer(block[: len(block) // 2 * 2], dtype=">i2").astype(np.float32) / 32768
-    power = float(np.mean(np.square(values)))
-    return max(SILENCE_DB, 10 * float(np.log10(power))) if power > 0 else SILENCE_DB
-
-
-def _read(lines: Iterable[str], name: str) -> float:
+def read_summary(lines: Iterable[str], name: str) -> float:
+    """A number of the loudness meter's last summary; raises `GiveUp(DECODE_FAILED)` when there is none."""
     found = [match[1] for line in lines if (match := _SUMMARY[name].match(line))]
     if not found:
         raise GiveUp(Code.DECODE_FAILED, f"no {name}")

@@ -11,8 +11,8 @@ STREAM = ("-b:a", "128k", "-write_xing", "0", "-id3v2_version", "0", "-write_id3
 
 
 def noise(path: Path, seconds: float, *options: str, amplitude: float = 0.6, seed: int = 3) -> Path:
-    """Write pink noise; 0.6 is about −19.5 LUFS."""
-    source = f"anoisesrc=color=pink:amplitude={amplitude}:seed={seed}:sample_rate=44100:d={seconds}"
+    """Write pink noise without rumble, which passes the gate; 0.6 is about −19.5 LUFS."""
+    source = f"anoisesrc=color=pink:amplitude={amplitude}:seed={seed}:sample_rate=44100:d={seconds},highpass=f=120"
     codec = () if path.suffix != ".mp3" or options else ("-b:a", "192k")
     given = ["-f", "lavfi", "-i", source, "-ac", "2", *codec, *options]
     command = [str(FFMPEG), "-v", "error", *given, "-y", str(path)]

@@ -1,0 +1,234 @@
+"""Owns the numbers that the gate judges and the curve that the arc shows, out of what was heard."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.archiver.domain.gate import thresholds
+from services.archiver.sound.hearing import FRAME_HOPS, HASH_FRAMES, HOPS_PER_SECOND, Heard
+
+SILENCE_DB: Final = -120.0
+CURVE_SECONDS: Final = 15.0
+LOUDNESS_OFFSET: Final = -0.691  # BS.1770
+GATE_LU: Final = 10.0  # relative gate of integrated loudness
+RANGE_GATE_LU: Final = 20.0  # relative gate of the range (EBU 3342)
+ABSOLUTE_LUFS: Final = -70.0
+SHORT_TERM_FRAMES: Final = 8  # 3.2 s; EBU 3342 says 3
+VOICE_WINDOW_SECONDS: Final = 10
+VOICE_SHARE: Final = 0.45  # of modulation, in 2–8 Hz (§4)
+SYLLABLES_HZ: Final = (2.0, 8.0)
+MODULATION_HZ: Final = (0.5, 25.0)
+STARTLE_HOPS: Final = 5  # 50 ms
+
+Exact = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What of a file is looked at: levels up to `until_seconds`, clicks at `joins` (their middle)."""
+
+    until_seconds: float | None = None
+    joins: tuple[float, ...] = ()
+
+
+def levels_of(heard: Heard) -> tuple[float, ...]:
+    """RMS in dB of each whole second, of a shorter file's only piece."""
+    power = _joined(heard.power)
+    seconds = len(power) // HOPS_PER_SECOND
+    if seconds == 0:
+        return (float(_decibels(power.mean())),) if len(power) else ()
+    return tuple(float(level) for level in _decibels(power[: seconds * HOPS_PER_SECOND].reshape(seconds, -1).mean(1)))
+
+
+def findings_of(heard: Heard, where: Where) -> dict[str, float]:
+    """What the gate's rows call by name; a finding that a file is too short for is left out."""
+    minutes = max(heard.kept / heard.rate, 1.0) / 60
+    found = {
+        "sample_rate": float(heard.rate),
+        "channels": float(heard.channels),
+        "seconds": heard.samples / heard.rate,
+        "clipped_per_minute": heard.clipped / minutes,
+        "clipped_in_a_row": float(heard.longest_clip),
+        "dc": float(np.abs(heard.sums).max()) / max(1, heard.kept),
+    }
+    return (
+        found
+        | _envelope(heard, where)
+        | _stereo(heard)
+        | _spectrum(heard, where)
+        | _voice(heard)
+        | _joins(heard, where)
+    )
+
+
+def curve_of(heard: Heard) -> tuple[Mapping[str, Any], ...]:
+    """Loudness and brightness of each 15 s of what is kept."""
+    frames = _rows(heard.frames, 7)
+    per_point = round(CURVE_SECONDS * HOPS_PER_SECOND / FRAME_HOPS)
+    points = (frames[start : start + per_point] for start in range(0, len(frames), per_point))
+    return tuple(
+        {"from_seconds": place * CURVE_SECONDS, "lufs": _lufs(_loud(point).mean()), "centroid_hz": _centroid(point)}
+        for place, point in enumerate(points)
+        if len(point) * 2 >= per_point
+    )
+
+
+def acoustic_hash(heard: Heard) -> str:
+    """80 rows of 16 bits: whether the slope between two bands rose within 0.4 s; empty for less than 32 s of sound."""
+    bands = _rows(heard.bands, 17)
+    if len(bands) < HASH_FRAMES:
+        return ""
+    slopes = np.diff(bands, axis=1)
+    return bytes(np.packbits(np.diff(slopes, axis=0) > 0)).hex()
+
+
+def _envelope(heard: Heard, where: Where) -> dict[str, float]:
+    """Silence and startle: between the head, where the player fades, and the tail, where the file may."""
+    regions, floors = thresholds().regions, thresholds().floors
+    ends = [heard.kept / heard.rate, heard.samples / heard.rate - regions.skip_tail_seconds]
+    end = min([*ends, where.until_seconds] if where.until_seconds is not None else ends)
+    first, last = (max(0, round(at * HOPS_PER_SECOND)) for at in (regions.skip_head_seconds, end))
+    hops = _joined(heard.power)[first:last]
+    seconds = len(hops) // HOPS_PER_SECOND
+    if seconds < 2:  # noqa: PLR2004 - nothing to compare
+        return {}
+    levels = _decibels(hops[: seconds * HOPS_PER_SECOND].reshape(seconds, -1).mean(axis=1))
+    median = float(np.median(levels))
+    floor = max(median - floors.startle_below_median_db, SILENCE_DB)
+    quick = np.maximum(_decibels(hops), floor)
+    return {
+        "drop_db": median - float(levels.min()),
+        "half_second_dbfs": float(_decibels(_sliding(hops, HOPS_PER_SECOND // 2).min())),
+        "rise_1s_db": float(np.diff(np.maximum(levels, floor)).max()),
+        "rise_50ms_db": float((quick[STARTLE_HOPS:] - quick[:-STARTLE_HOPS]).max()),
+    }
+
+
+def _stereo(heard: Heard) -> dict[str, float]:
+    """Correlation of left and right; stretches that nobody hears do not count."""
+    sums = _rows(heard.seconds, 3)
+    if not len(sums):
+        return {}
+    windows = np.stack([_sliding(column, min(10, len(column))) for column in sums.T], axis=1)
+    floor = 10 ** (thresholds().floors.phase_dbfs / 10) * HOPS_PER_SECOND * heard.hop
+    heard_windows = windows[windows[:, :2].mean(axis=1) > floor]
+    found = {"correlation": _correlation(sums.sum(axis=0))}
+    if len(heard_windows):
+        found["correlation_10s"] = min(_correlation(window) for window in heard_windows)
+    return found
+
+
+def _spectrum(heard: Heard, where: Where) -> dict[str, float]:
+    frames = _rows(heard.frames, 7)
+    if not len(frames):
+        return {}
+    until = len(frames) if where.until_seconds is None else round(where.until_seconds * HOPS_PER_SECOND / FRAME_HOPS)
+    below_60, below_100, power = frames[:, 4:].sum(axis=0)
+    found = {"share_below_60hz": _share(below_60, power), "share_below_100hz": _share(below_100, power)}
+    loud = _loud(frames)
+    kept = loud > _gate(loud, GATE_LU)
+    if kept.any():
+        found["mono_loss_lu"] = 10 * float(np.log10(loud[kept].sum() / max(2 * frames[kept, 0].sum(), 1e-12)))
+    short = _sliding(loud[:until], min(SHORT_TERM_FRAMES, max(1, until)))
+    short = short[short > _gate(short, RANGE_GATE_LU)]
+    if len(short):
+        low, high = np.percentile(10 * np.log10(short), (10, 95))
+        found["range_lu"] = float(high - low)
+    return found
+
+
+def _voice(heard: Heard) -> dict[str, float]:
+    """The longest row of 10-s windows whose envelope moves as speech does."""
+    envelope = np.sqrt(_joined(heard.voice))
+    size = VOICE_WINDOW_SECONDS * HOPS_PER_SECOND
+    count = len(envelope) // size
+    if not count:
+        return {}
+    windows = envelope[: count * size].reshape(count, size)
+    moves = np.abs(np.fft.rfft((windows - windows.mean(axis=1, keepdims=True)) * np.hanning(size), axis=1)) ** 2
+    hertz = np.fft.rfftfreq(size, 1 / HOPS_PER_SECOND)
+    spoken = _band(moves, hertz, SYLLABLES_HZ) > VOICE_SHARE * np.maximum(_band(moves, hertz, MODULATION_HZ), 1e-12)
+    longest = row = 0
+    for window in spoken:
+        row = row + 1 if window else 0
+        longest = max(longest, row)
+    return {"voice_windows": float(longest)}
+
+
+def _joins(heard: Heard, where: Where) -> dict[str, float]:
+    """The loudest click at a join against the most that the programme itself does (§4)."""
+    high = _joined(heard.high)
+    if not where.joins or not len(high):
+        return {}
+    regions, floors = thresholds().regions, thresholds().floors
+    least = 10 ** (floors.click_dbfs / 10)
+    ratios = np.concatenate(
+        [
+            second / max(float(np.median(high[max(0, start - 1000) : start + 2000])), least)
+            for start in range(0, len(high), 1000)
+            if len(second := high[start : start + 1000])
+        ]
+    )
+    near = np.zeros(len(ratios), dtype=bool)
+    for join in where.joins:
+        begin = round((join - regions.join_before_seconds) * 1000)
+        near[max(0, begin) : max(0, round((join + regions.join_after_seconds) * 1000))] = True
+    own = float(ratios[~near].max()) if (~near).any() else 0.0
+    clicks = float(ratios[near].max()) if near.any() else 0.0
+    return {"join_clicks": clicks, "join_click_excess": clicks / max(floors.click_ratio, own)}
+
+
+def _joined(blocks: Sequence[NDArray[np.float32]]) -> Exact:
+    return np.concatenate(blocks).astype(np.float64) if blocks else np.empty(0)
+
+
+def _rows(blocks: Sequence[NDArray[np.float32]], columns: int) -> Exact:
+    return np.concatenate(blocks).astype(np.float64) if blocks else np.empty((0, columns))
+
+
+def _sliding(values: Exact, size: int) -> Exact:
+    """Means of every `size` neighbours."""
+    total = np.cumsum(np.concatenate(([0.0], values)))
+    return np.asarray((total[size:] - total[:-size]) / size)
+
+
+def _decibels(power: Exact) -> Exact:
+    return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-30)), SILENCE_DB))
+
+
+def _loud(frames: Exact) -> Exact:
+    """K-weighted power as the meter sums it: left and right together are twice mid and side together."""
+    return np.asarray(2 * (frames[:, 0] + frames[:, 1]))
+
+
+def _gate(loud: Exact, below_lu: float) -> float:
+    """The power under which a block does not count."""
+    absolute = 10 ** ((ABSOLUTE_LUFS - LOUDNESS_OFFSET) / 10)
+    counted = loud[loud > absolute]
+    return max(absolute, float(counted.mean()) / 10 ** (below_lu / 10)) if len(counted) else absolute
+
+
+def _lufs(power: float) -> float:
+    return round(LOUDNESS_OFFSET + float(_decibels(np.asarray(power))), 2)
+
+
+def _centroid(frames: Exact) -> float:
+    weighted, power = frames[:, 2].sum(), frames[:, 3].sum()
+    return round(float(weighted / power), 1) if power > 0 else 0.0
+
+
+def _share(part: float, whole: float) -> float:
+    return float(part / whole) if whole > 0 else 0.0
+
+
+def _correlation(sums: Exact) -> float:
+    left, right, both = (float(one) for one in sums)
+    power = (left * right) ** 0.5
+    return both / power if power > 0 else 1.0  # one silent channel is no matter of phase
+
+
+def _band(moves: Exact, hertz: Exact, edges: tuple[float, float]) -> Exact:
+    return np.asarray(moves[:, (hertz >= edges[0]) & (hertz < edges[1])].sum(axis=1))

@@ -1,0 +1,63 @@
+"""Owns handing files to the archiver without a platform: what comes is on the disk, what is made is looked at."""
+
+import hashlib
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, cast
+
+from services.archiver.clients.files import Fetched
+from services.archiver.domain.gate import Policy
+from services.archiver.handlers.taking import Made, make_file
+from services.archiver.handlers.tools import Tools
+from services.archiver.storage import Order
+from tests.unit.archiver.sounds import FFMPEG
+
+
+class OnDisk:
+    """Files whose address is their path."""
+
+    async def fetch(self, url: str, into: Path) -> Fetched:
+        shutil.copyfile(url, into)
+        content = into.read_bytes()
+        return Fetched(len(content), hashlib.sha256(content).digest())
+
+    def stream(self, url: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        raise NotImplementedError(url)
+
+
+async def hand_in(
+    folder: Path, *takes: Path, policy: Policy | None = None, dialect: str = "other", **plan: Any
+) -> Made:
+    """What the archiver makes of an attempt's takes; raises `GiveUp` when it refuses them."""
+    room = folder / uuid.uuid4().hex
+    room.mkdir()
+    tools = Tools(
+        database=cast("Any", None),
+        objects=cast("Any", None),
+        files=OnDisk(),
+        confirm=cast("Any", None),
+        ffmpeg=FFMPEG,
+        spool=folder,
+        gate=policy or Policy(),
+    )
+    return await make_file(_order(takes, dialect, plan), folder=room, tools=tools)
+
+
+def _order(takes: Sequence[Path], dialect: str, plan: dict[str, Any]) -> Order:
+    return Order(
+        attempt_id=uuid.uuid4(),
+        attempt_no=1,
+        provider="suno",
+        rank=5,
+        alive=True,
+        facts={"dialect": dialect, "takes": [{"url": str(take)} for take in takes]},
+        segment_id=uuid.uuid4(),
+        segment_status="generating",
+        plan={"file_seconds": 46, "loudness_lufs": -16.0, "last": False} | plan,
+        metadata={},
+        run_id=uuid.uuid4(),
+        track="stable",
+    )
