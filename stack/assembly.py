@@ -11,7 +11,7 @@ import asyncpg
 
 import libs.common
 from libs.common import migrate, topics
-from stack.embedded.kafka import EmbeddedKafka
+from stack.embedded.kafka import EmbeddedKafka, silent_client
 from stack.embedded.ports import free_port
 from stack.embedded.postgres import EmbeddedPostgres
 from stack.errors import StackError
@@ -55,7 +55,8 @@ class Assembly:
 
     async def prepare_broker(self) -> None:
         """Make the topics, after each start: a broker whose folder was lost comes back without any."""
-        await topics.apply(self.bootstrap, os.environ.get("KAFKA_PREFIX", ""))
+        with silent_client():  # what fails is raised; its client would print it too
+            await topics.apply(self.bootstrap, os.environ.get("KAFKA_PREFIX", ""))
 
     async def prepare_objects(self) -> None:
         """Make the bucket of a given S3 server where it is missing; our own folder needs nothing."""
