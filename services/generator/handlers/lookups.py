@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import time
 from uuid import UUID, uuid4
 
@@ -19,8 +20,12 @@ _log = structlog.get_logger()
 
 
 async def sweep_overdue(resources: Resources) -> bool:
-    """Look one attempt up whose next stage is late, and tell the callback what was found; true when one was."""
-    for provider in resources.roster.order:
+    """Look one attempt up whose next stage is late, and tell the callback what was found; true when one was.
+
+    All providers share one pace. Whose turn is first is chance, or the first of them, all late, would leave none to the
+    others.
+    """
+    for provider in random.sample(resources.roster.order, len(resources.roster.order)):
         poll_id = uuid4()
         with contextlib.suppress(_NoSlotError):
             attempt, slot_no = await _next_attempt(resources, provider, poll_id)

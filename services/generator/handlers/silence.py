@@ -20,18 +20,22 @@ async def sweep_silent(resources: Resources) -> bool:
     clock, beyond = resources.clock, attempts.FROM_THE_START
     while True:  # page by page: old ones that are still waited for must not hide younger ones
         async with resources.database.connection() as connection:
-            rows = await attempts.silent(connection, clock.silent, clock.silent_running, beyond)
+            accounts = resources.roster.account_names
+            rows = await attempts.silent(connection, accounts, clock.silent, clock.silent_running, beyond)
         if not rows:
             return False
         for row in rows:
-            await _stop_waiting(resources, row["id"], still_running=row["is_running"] is True)
+            await _stop_waiting(resources, row["id"], row["rank"], still_running=row["is_running"] is True)
         beyond = rows[-1]["dispatched_at"], rows[-1]["id"]
 
 
-async def _stop_waiting(resources: Resources, attempt_id: UUID, *, still_running: bool) -> None:
+async def _stop_waiting(resources: Resources, attempt_id: UUID, rank: int, *, still_running: bool) -> None:
     async with resources.database.transaction(Channel.QUEUE, Channel.OUTBOX) as connection:
         attempt = await attempts.get(connection, attempt_id)
         if attempt is None or not await segments.lock(connection, attempt.run_id, attempt.segment_id):
+            return
+        now_known = await attempts.get(connection, attempt_id, lock=True)
+        if now_known is None or now_known.rank != rank:  # its news came meanwhile
             return
         segment = await read_segment(connection, resources, attempt.segment_id)
         if segment is None:

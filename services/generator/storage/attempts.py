@@ -143,13 +143,16 @@ UPDATE segment_attempts SET looked_up_at = clock_timestamp() WHERE id = (
 RETURNING id
 """
 _LOOK_UP_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('generator look-up'))"
+# Whom nobody has looked up yet, though somebody can, is waited for as if it ran: look-ups are one a second, and when
+# all webhooks are lost they come late. To give up what the provider has made would be to pay for it again.
 _SILENT: Final = """
-SELECT t.id, t.dispatched_at, t.facts ->> 'record_info' = 'running' AS is_running
+SELECT t.id, t.dispatched_at, t.rank, t.facts ->> 'record_info' = 'running' AS is_running
 FROM segment_attempts t JOIN parcours_segments s ON s.id = t.segment_id
 WHERE t.alive AND t.rank IN (2, 3) AND s.status <> 'complete' AND (
     coalesce(t.news_at, t.submitted_at, t.dispatched_at) < clock_timestamp() - $2::interval
     OR (coalesce(t.news_at, t.submitted_at, t.dispatched_at) < clock_timestamp() - $1::interval
-        AND t.facts ->> 'record_info' IS DISTINCT FROM 'running'))
+        AND t.facts ->> 'record_info' IS DISTINCT FROM 'running'
+        AND (t.facts ? 'record_info' OR t.provider_task_id IS NULL OR t.account <> ALL ($5))))
   AND (t.dispatched_at, t.id) > ($3, $4)
 ORDER BY t.dispatched_at, t.id LIMIT 50
 """
@@ -231,10 +234,14 @@ async def next_to_look_up(
 
 
 async def silent(
-    connection: Connection, after: float, at_most: float, beyond: tuple[datetime, UUID]
+    connection: Connection, accounts: list[str], after: float, at_most: float, beyond: tuple[datetime, UUID]
 ) -> list[asyncpg.Record]:
-    """A page of accepted attempts without news, oldest first, beyond a place: id, dispatched_at, is_running."""
-    return list(await connection.fetch(_SILENT, timedelta(seconds=after), timedelta(seconds=at_most), *beyond))
+    """A page of accepted attempts without news, oldest first, beyond a place: id, dispatched_at, rank, is_running.
+
+    `accounts`: those whose provider can be asked.
+    """
+    spans = timedelta(seconds=after), timedelta(seconds=at_most)
+    return list(await connection.fetch(_SILENT, *spans, *beyond, accounts))
 
 
 async def to_bridge(

@@ -6,6 +6,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from libs.common.database import Database
+from services.generator.handlers.claim import Claim, claim
+from services.generator.handlers.lookups import sweep_overdue
+from services.generator.handlers.silence import sweep_silent
 from tests.integration.generator.rig import (
     SCALE,
     Provider,
@@ -14,6 +17,7 @@ from tests.integration.generator.rig import (
     attempts,
     fetch,
     open_generator,
+    open_resources,
     request,
     settings,
     until,
@@ -21,6 +25,17 @@ from tests.integration.generator.rig import (
 )
 
 FAR = 3600.0  # seconds; nobody needs it soon, so that nothing is bridged
+SILENT = """
+UPDATE segment_attempts SET submitted_at = now() - interval '15.5 s', dispatched_at = now() - interval '15.5 s',
+  news_at = NULL
+"""
+LATE = """
+INSERT INTO segment_attempts
+  (segment_id, user_id, attempt_no, provider, account, slot_no, token_sha256, rank, provider_task_id, dispatched_at)
+SELECT id, gen_random_uuid(), 1, $2, CASE $2 WHEN 'suno' THEN 'suno-1' ELSE $2 END, 1, '\\x00', 2, id::text,
+  now() - interval '4 min'
+FROM unnest($1::uuid[]) AS id
+"""
 
 
 async def _rank(pool: Database, rank: int) -> bool:
@@ -81,10 +96,45 @@ async def test_an_attempt_without_news_is_given_up_and_composer_makes_it(
     async with open_generator(made) as resources:
         await request(resources, *await add_run(pool, due_in=(FAR,)))
         await until(lambda: _rank(pool, 2))
-        await fetch(pool, "UPDATE segment_attempts SET submitted_at = now() - interval '15.5 s', news_at = NULL")
+        await fetch(pool, SILENT)
         await until(lambda: _asked(composer))
         first, *_ = await attempts(pool)
     assert (first["provider"], first["gave_up_rank"], first["error_code"]) == ("suno", 2, "silent")
+
+
+async def test_nobody_is_given_up_for_silence_who_could_be_looked_up_and_was_not(
+    database: str, pool: Database, suno: Provider
+) -> None:
+    made = settings(database, suno)
+    async with open_resources(made) as resources:
+        run_id, segment_ids = await add_run(pool, due_in=(FAR,))
+        await request(resources, run_id, segment_ids)
+        assert isinstance(await claim(resources, resources.roster.order[0]), Claim)
+        await fetch(pool, "UPDATE segment_attempts SET rank = 2, provider_task_id = 't'")
+        await fetch(pool, SILENT)
+        await sweep_silent(resources)
+        assert await value(pool, "SELECT gave_up_rank FROM segment_attempts") is None
+        await sweep_overdue(resources)
+        assert suno.looked_up == ["t"]
+        await sweep_silent(resources)
+        assert await value(pool, "SELECT gave_up_rank FROM segment_attempts") == 2
+        await fetch(pool, "UPDATE segment_attempts SET gave_up_rank = NULL, provider_task_id = NULL, facts = '{}'")
+        await sweep_silent(resources)  # nobody can look up what has no id
+        assert await value(pool, "SELECT gave_up_rank FROM segment_attempts") == 2
+
+
+async def test_many_late_tasks_of_one_provider_leave_look_ups_to_the_others(
+    database: str, pool: Database, suno: Provider, composer: Provider
+) -> None:
+    made = settings(database, suno, composer, time_scale=1.0)
+    async with open_resources(made) as resources:
+        _run_id, segment_ids = await add_run(pool, segments=30, due_in=(FAR,))
+        await fetch(pool, LATE, segment_ids[:29], "suno")
+        await fetch(pool, LATE, segment_ids[29:], "composer")
+        while not composer.looked_up:
+            assert len(suno.looked_up) < 29
+            await fetch(pool, "UPDATE segment_attempts SET looked_up_at = looked_up_at - interval '1 s'")
+            await sweep_overdue(resources)
 
 
 async def _asked(provider: Provider) -> bool:
