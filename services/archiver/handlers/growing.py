@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import os
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -49,19 +51,27 @@ class GrowingCopy:
             await self._grown.wait()
         return self.size > 0
 
-    async def read(self) -> AsyncIterator[bytes]:
-        """Yield all bytes from the first on, as they come; raises `BrokenCopyError` where the stream broke."""
-        with self.path.open("rb", buffering=0) as file:
-            while True:
-                grown = self._grown
-                if chunk := file.read(CHUNK):
-                    yield chunk
-                elif self.broken:
-                    raise BrokenCopyError(f"expected the end of the stream, found a break after {self.size} bytes")
-                elif self.ended:
-                    return
-                else:
-                    await grown.wait()
+    def read(self) -> AsyncIterator[bytes]:
+        """Yield all bytes from the first on, as they come; raises `BrokenCopyError` where the stream broke.
+
+        The file is opened at once: its folder may be gone before the first byte is asked for.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY)
+        pieces = self._follow(descriptor)
+        weakref.finalize(pieces, os.close, descriptor)  # also of a reader that left before the first byte
+        return pieces
+
+    async def _follow(self, descriptor: int) -> AsyncIterator[bytes]:
+        while True:
+            grown = self._grown
+            if chunk := os.read(descriptor, CHUNK):
+                yield chunk
+            elif self.broken:
+                raise BrokenCopyError(f"expected the end of the stream, found a break after {self.size} bytes")
+            elif self.ended:
+                return
+            else:
+                await grown.wait()
 
     def _tell(self) -> None:
         self._grown.set()
