@@ -82,7 +82,8 @@ async def read_log(database: Database, run_id: UUID, identity: Identity) -> RunL
         await _accessible(connection, run_id, identity, operators=True)
         history = await storage.history(connection, run_id)
         attempts = await storage.attempts(connection, run_id)
-    return RunLog(run_id=run_id, entries=log_entries(history, attempts))
+    entries = log_entries(history, attempts, for_operators=OPERATOR in identity.roles)
+    return RunLog(run_id=run_id, entries=entries)
 
 
 async def list_runs(database: Database, identity: Identity, limit: int, cursor: str | None) -> RunPage:

@@ -58,8 +58,8 @@ async def event_data(payload: Mapping[str, Any], at: datetime, *, address: Addre
     return shown
 
 
-def log_entries(history: Sequence[Row], attempts: Sequence[Row]) -> list[LogEntry]:
-    """Return what happened to a run, oldest first."""
+def log_entries(history: Sequence[Row], attempts: Sequence[Row], *, for_operators: bool = False) -> list[LogEntry]:
+    """Return what happened to a run, oldest first; `for_operators` with what the providers' accounts hold."""
     entries = [
         LogEntry(
             at=row["changed_at"],
@@ -72,16 +72,17 @@ def log_entries(history: Sequence[Row], attempts: Sequence[Row]) -> list[LogEntr
         )
         for row in history
     ]
-    entries += [entry for row in attempts for entry in _attempt_entries(row, attempts)]
+    entries += [entry for row in attempts for entry in _attempt_entries(row, attempts, for_operators=for_operators)]
     return sorted(entries, key=lambda entry: entry.at)
 
 
-def _attempt_entries(row: Row, attempts: Sequence[Row]) -> list[LogEntry]:
+def _attempt_entries(row: Row, attempts: Sequence[Row], *, for_operators: bool) -> list[LogEntry]:
     """One entry for each step that was reached, in their order; how it ended stands at the last."""
     reached = sorted((step for step in _STEPS if row[f"{step}_at"] is not None), key=lambda step: row[f"{step}_at"])
     beside = [other for other in attempts if other["segment_id"] == row["segment_id"]]
     entries = [_attempt_entry(row, step, last=step == reached[-1]) for step in reached]
-    return [*entries[:-1], entries[-1].model_copy(update={"notes": attempt_notes(row, beside)})]
+    notes = attempt_notes(row, beside, for_operators=for_operators)
+    return [*entries[:-1], entries[-1].model_copy(update={"notes": notes})]
 
 
 def _attempt_entry(row: Row, step: str, *, last: bool) -> LogEntry:

@@ -10,9 +10,13 @@ _DELIVERED: Final = 5
 _STORED: Final = 6
 
 
-def attempt_notes(row: Row, beside: Sequence[Row]) -> list[str]:
-    """Sentences about one attempt among all attempts of its segment, in the order in which things happened."""
-    return [*_beginning(row, beside), *_reply(row), *_waiting(row), *_ending(row, beside), *_money(row, beside)]
+def attempt_notes(row: Row, beside: Sequence[Row], *, for_operators: bool = False) -> list[str]:
+    """Sentences about one attempt among all attempts of its segment, in the order in which things happened.
+
+    What the account holds is told `for_operators` alone, here as where they read of the providers.
+    """
+    money = _money(row, beside, for_operators=for_operators)
+    return [*_beginning(row, beside), *_reply(row), *_waiting(row), *_ending(row, beside), *money]
 
 
 def _beginning(row: Row, beside: Sequence[Row]) -> Iterator[str]:
@@ -62,10 +66,11 @@ def _ending(row: Row, beside: Sequence[Row]) -> Iterator[str]:
         yield f"surplus: another attempt was stored first, {paid}"
 
 
-def _money(row: Row, beside: Sequence[Row]) -> Iterator[str]:
+def _money(row: Row, beside: Sequence[Row], *, for_operators: bool) -> Iterator[str]:
     facts = row["facts"]
     if facts.get("possible_double_charge"):
-        yield f"double charge possible: the segment was asked for again ({_balances(facts)})"
+        balances = f" ({_balances(facts)})" if for_operators else ""
+        yield f"double charge possible: the segment was asked for again{balances}"
     surplus = row["surplus_task_ids"] or []
     if surplus and row["attempt_no"] == min(other["attempt_no"] for other in beside):
         yield f"surplus: the provider made {len(surplus)} more for one attempt: {', '.join(map(str, surplus))}"

@@ -175,3 +175,22 @@ async def test_the_log_tells_status_changes_and_attempts_in_codes_alone(
     assert "secret.example" not in answer.text
     assert "a text" not in answer.text
     assert "Title" not in answer.text
+
+
+async def test_what_a_providers_account_holds_is_told_to_operators_alone(
+    edge: httpx.AsyncClient, store: Database, user: uuid.UUID
+) -> None:
+    run = await make_run(store, user)
+    async with store.connection() as connection:
+        await connection.execute(
+            "INSERT INTO segment_attempts (segment_id, user_id, attempt_no, provider, account, slot_no, token_sha256,"
+            " rank, gave_up_rank, facts) VALUES ($1, $2, 1, 'suno', 'suno-1', 1, 'x', 1, 1, $3)",
+            run.segments[0],
+            user,
+            {"possible_double_charge": True, "credits_before": 4711, "credits_when_resent": 4699},
+        )
+    path = f"/v1/runs/{run.id}/log"
+    own = await edge.get(path, headers=bearer(user))
+    assert "double charge possible" in own.text
+    assert "4711" not in own.text
+    assert "(credits before 4711, resent 4699)" in (await edge.get(path, headers=bearer(uuid.uuid4(), "operator"))).text

@@ -56,14 +56,15 @@ def test_what_became_of_it_is_said(facts: dict[str, Any], said: str) -> None:
     assert said in "; ".join(attempt_notes(row, [row]))
 
 
-def test_a_possible_double_charge_is_told_on_both_attempts_with_the_balances() -> None:
+def test_a_possible_double_charge_is_told_on_both_attempts_and_its_balances_to_operators_alone() -> None:
     lost = {"possible_double_charge": True, "credits_before": 500.0, "credits_when_resent": 488}
     first = attempt(rank=1, gave_up_rank=1, alive=False, provider_task_id=None, ambiguous_at=1, facts=lost)
     second = attempt(2)
-    assert attempt_notes(first, [first, second]) == [
-        "given up: neither a reply nor a callback came in time",
-        "double charge possible: the segment was asked for again (credits before 500, resent 488)",
-    ]
+    told = ["given up: neither a reply nor a callback came in time"]
+    again = "double charge possible: the segment was asked for again"
+    assert attempt_notes(first, [first, second]) == [*told, again]
+    operators = attempt_notes(first, [first, second], for_operators=True)
+    assert operators == [*told, f"{again} (credits before 500, resent 488)"]
     assert attempt_notes(second, [first, second]) == ["resent after silence: nobody answered attempt 1"]
 
 
