@@ -50,17 +50,29 @@ class ProviderReport:
         self._asking = asyncio.Lock()
         self._accounts: list[ProviderHealth] = []
         self._asked_at: float | None = None
+        self._failures = 0
 
     async def read(self, peers: Peers, generator_url: str) -> list[ProviderHealth]:
         """Return one entry an account; raises a 503 problem while the generator is away."""
+        failed_before = self._failures
         async with self._asking:
+            if self._failures != failed_before:  # whoever waited shares it; in turn they would wait for minutes
+                raise unavailable()
             if self._asked_at is None or time.monotonic() - self._asked_at > KEPT_SECONDS:
-                answer = await peers.ask_inside(f"{generator_url}/internal/providers")
-                if not isinstance(answer, dict):
-                    raise unavailable()
-                self._accounts = [ProviderHealth.model_validate(entry) for entry in answer["providers"]]
+                try:
+                    self._accounts = await _ask(peers, generator_url)
+                except Exception:
+                    self._failures += 1
+                    raise
                 self._asked_at = time.monotonic()
             return self._accounts
+
+
+async def _ask(peers: Peers, generator_url: str) -> list[ProviderHealth]:
+    answer = await peers.ask_inside(f"{generator_url}/internal/providers")
+    if not isinstance(answer, dict):
+        raise unavailable()
+    return [ProviderHealth.model_validate(entry) for entry in answer["providers"]]
 
 
 def for_everybody(accounts: Sequence[ProviderHealth]) -> list[ProviderHealth]:

@@ -1,5 +1,6 @@
 """Owns the claims about the providers' health: from the generator's word, cached, with the operators' part apart."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from services.gateway.clients import open_peers
+from services.gateway.provider_report import ProviderReport
 from tests.integration.gateway import world
 from tests.integration.gateway.world import bearer
 
@@ -93,6 +96,25 @@ async def test_without_the_generator_nobody_is_called_well(own_edge: httpx.Async
     for path in (PATH, EARLIER):
         answer = await own_edge.get(path)
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+async def test_a_generator_that_hangs_is_waited_for_once_by_all_who_ask() -> None:
+    asked, let_go = [], asyncio.Event()
+
+    async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(writer)
+        await let_go.wait()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    report = ProviderReport()
+    async with server, open_peers("secret", 0.5) as peers:
+        reads = [report.read(peers, f"http://127.0.0.1:{port}") for _ in range(20)]
+        answers = await asyncio.gather(*reads, return_exceptions=True)
+        let_go.set()
+    assert [getattr(answer, "status", None) for answer in answers] == [503] * 20
+    assert len(asked) == 1
 
 
 async def test_a_bad_token_is_refused_though_none_is_needed(own_edge: httpx.AsyncClient) -> None:
