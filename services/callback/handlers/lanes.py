@@ -19,6 +19,7 @@ from services.callback.storage.growth import PLANS
 
 LANES: Final = 2  # while one waits for the disk the other gathers; a third has nothing left to overlap with
 BATCH: Final = 32  # webhooks in one commit: bounds how long the first of them waits for the last
+MOST_WAITING: Final = 2048  # about a second's worth; of 64 KiB each at most, while a database that hangs answers nobody
 
 
 class _Place:
@@ -43,6 +44,8 @@ class Lanes:
 
     async def hear(self, asked: Asked) -> bool:
         """Write it down; whether it was fresh. Raises the problem of who may not say it, or the database's error."""
+        if len(self._waiting) >= MOST_WAITING:
+            raise Problem(503, "unavailable", "Too many wait already")
         place = _Place(asked)
         self._waiting.append(place)
         self._wake()

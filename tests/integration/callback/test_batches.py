@@ -10,12 +10,13 @@ import orjson
 from pydantic import SecretStr
 
 from libs.common.database import open_database
+from libs.common.errors import Problem
 from services.callback.app import make_app
 from services.callback.domain.change import decide
 from services.callback.domain.dialects import understand
 from services.callback.handlers.growths import growth
 from services.callback.handlers.hearing import Hearing, Rules
-from services.callback.handlers.lanes import open_lanes
+from services.callback.handlers.lanes import MOST_WAITING, open_lanes
 from services.callback.handlers.writing import LATE_AFTER
 from services.callback.settings import Settings
 from services.callback.storage import attempts as storage
@@ -160,6 +161,32 @@ async def test_a_lane_outlives_its_connection(
             break
         assert answer.status_code == 503
     assert answer.json() == FRESH
+
+
+async def test_while_the_database_hangs_a_bounded_number_waits_and_the_others_are_sent_away(
+    database: str, connection: asyncpg.Connection, attempt: Attempt
+) -> None:
+    async with open_database(database, "callback") as opened, open_lanes(opened, LATE_AFTER) as lanes:
+        hearing = Hearing(Rules(simple_dialect=False), opened, lanes)
+
+        def tell_all(number: int) -> list[asyncio.Task[bool]]:
+            raw, segment_id, token = body("suno/first"), attempt.segment_id, attempt.token
+            return [
+                asyncio.create_task(hearing.webhook(segment_id=segment_id, token=token, raw=raw)) for _ in range(number)
+            ]
+
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE segment_attempts IN ACCESS EXCLUSIVE MODE")
+            [first] = tell_all(1)
+            await rows.until_somebody_waits(connection)
+            others = tell_all(MOST_WAITING + 5)
+            refused, waiting = await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+            errors = [task.exception() for task in refused]
+            assert [error.status for error in errors if isinstance(error, Problem)] == [503] * 5
+            for task in waiting:
+                task.cancel()
+        assert await asyncio.wait_for(first, WAIT_SECONDS)
+        assert not await asyncio.wait_for(tell_all(1)[0], WAIT_SECONDS)  # whoever went away holds no place
 
 
 async def test_a_service_that_ends_leaves_nobody_waiting(database: str, attempt: Attempt) -> None:
