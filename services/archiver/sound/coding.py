@@ -30,6 +30,7 @@ from services.archiver.sound.findings import Where
 from services.archiver.sound.measure import Take, measure, read_summary
 
 PEAK_METER: Final = "ebur128=peak=true:framelog=verbose"
+CORRECTIONS: Final = 2  # a limiter's true peak is known afterwards only; each is a coding more
 CEILING_STEP_DB: Final = 0.1  # further below than the excess: the meter rounds to as much
 
 
@@ -57,7 +58,10 @@ async def bring_to_form(program: Path, takes: Sequence[Take], wanted: Wanted, fo
         return Formed(target, measures, _whole(first, wanted.seconds), coded=False)
     recipe = plan_form([take.measures for take in takes], wanted)
     measures, before = await _code(program, takes, recipe, target)
-    if better := _correct(recipe, measures, before, wanted):
+    for _ in range(CORRECTIONS):
+        better = _correct(recipe, measures, before, wanted)
+        if better is None:
+            break
         recipe = better
         measures, before = await _code(program, takes, recipe, target)
     if abs(measures.samples - wanted.samples) > EXACT_SAMPLES:

@@ -11,10 +11,11 @@ from starlette.responses import Response, StreamingResponse
 from stack.simulators.suno.faults import Fault
 from stack.simulators.suno.replies import Dropped, dripping, growing
 from stack.simulators.suno.reseller import Reseller
-from stack.simulators.suno.sound import Cut
+from stack.simulators.suno.sound import Cut, Sound
 from stack.simulators.suno.tasks import SUCCEEDED, Task
 
 MP3: Final = "audio/mpeg"
+SILENT: Final = "file_silent"
 _NAME: Final = re.compile(r"([01])(\.stream)?\.mp3")
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
 _PAGE: Final = b"<!DOCTYPE html><html><body><h1>Not what you asked for</h1></body></html>" * 40
@@ -47,14 +48,15 @@ class Downloads:
         return answer
 
     def _answer(self, request: Request, task: Task, take: int, fault: Fault | None, *, stream: bool) -> Response:
-        cut = self.reseller.sound.cut(task.seconds)
+        silent = fault is not None and fault.name == SILENT
+        cut = (Sound.silence() if silent else self.reseller.sound).cut(task.seconds)
         if fault is not None:
             task.struck_by(fault.name)
             if fault.name in _INSTEAD:
                 return _INSTEAD[fault.name](fault)
         if not _exists(task, take, stream=stream):
             return _missing()
-        if fault is not None:
+        if fault is not None and not silent:
             return self._spoilt(cut, fault)
         if stream:
             return StreamingResponse(growing(task, cut, self.reseller.clock), media_type=MP3)

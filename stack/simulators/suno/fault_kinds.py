@@ -149,6 +149,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         },
     ),
     "file_html": Kind("file", "a web page instead", _WHICH),
+    "file_silent": Kind("file", "a whole MP3 of nothing", _WHICH),
     "slow_file": Kind("file", "drips", _WHICH | {"seconds": _seconds(60.0)}),
     "poll_error": Kind("poll", "record-info fails", {"status": _http(503), "code": _code(None)}),
     "result_json": Kind(

@@ -39,6 +39,12 @@ FILES: Final = (
     Scenario("file server away", ({"fault": "file_error", "times": 2},), expected={"attempts": 1}),
     Scenario("file cut off", ({"fault": "file_truncated", "how": "lost", "stream": False, "times": 1},)),
     Scenario("a page instead of a file", ({"fault": "file_html", "stream": False, "times": 2},)),
+    Scenario("files of nothing", ({"fault": "file_silent", "stream": False, "times": 2},), expected={"attempts": 2}),
+    Scenario(
+        "a first take of nothing",
+        ({"fault": "file_silent", "take": 0, "stream": False, "times": 1},),
+        expected={"attempts": 1},
+    ),
     Scenario(
         "failed with no data at all",
         ({"fault": "fail", "code": 501, "data": None, "times": 1},),

@@ -153,6 +153,17 @@ async def test_what_the_provider_does_to_its_webhooks_and_files_costs_what_it_mu
         assert len(tasks) == expected.get("tasks", len(attempts))
 
 
+async def test_what_the_gate_refuses_is_made_again_and_ledger_and_log_tell_both(played: Played) -> None:
+    first, second = await played.rig.attempts("files of nothing")
+    assert (first["error_code"], second["rank"]) == ("gate_silence", 6)
+    assert [take["code"] for take in first["measures"]["gate_refused"]] == ["gate_silence"] * 2
+    assert len(await played.rig.accepted_of("files of nothing")) == 2
+    told = [entry.get("errorCode") for entry in await played.rig.log_of("files of nothing")]
+    assert "gate_silence" in told
+    [attempt] = await played.rig.attempts("a first take of nothing")
+    assert [(take["take"], take["code"]) for take in attempt["measures"]["gate_refused"]] == [(1, "gate_silence")]
+
+
 async def test_late_webhooks_have_come_meanwhile_and_changed_nothing(played: Played) -> None:
     assert played.judged["everything"] == []
     [task] = await played.rig.accepted_of("callbacks late by 10 min")

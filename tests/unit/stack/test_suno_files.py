@@ -172,6 +172,18 @@ async def test_a_file_can_be_gone_broken_or_a_web_page_each_for_one_take_or_kind
         assert [download["status"] for download in entry["downloads"]] == [404, 500, 200]
 
 
+async def test_a_file_can_be_whole_and_silent(prepared: Path, tmp_path: Path) -> None:
+    async with world(audio=prepared) as one:
+        task_id = await finished(one, duration=10)
+        await one.switch({"fault": "file_silent", "take": 0, "stream": False})
+        path = tmp_path / "silent.mp3"
+        path.write_bytes((await get(one, task_id)).content)
+        assert mp3.scan(path).seconds == 10
+        said = await run_ffmpeg("-i", str(path), "-af", "volumedetect", "-f", "null", "-")
+        assert "max_volume: -91.0 dB" in said
+        assert (await get(one, task_id, "1.mp3")).content != path.read_bytes()
+
+
 async def test_a_file_can_be_cut_short_honestly_or_lost_in_the_middle() -> None:
     async with world() as one:
         task_id = await finished(one, duration=60)
