@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 
 from stack.embedded.errors import EmbeddedError
 from stack.embedded.kafka import EmbeddedKafka, silent_client, start_cache
@@ -17,6 +18,7 @@ from stack.embedded.ports import free_port
 from stack.embedded.processes import start_ready
 
 WRITE_SECONDS = 180.0  # the broker writes the cache when it ends; ten seconds on a quiet machine
+USE_SECONDS = 60.0  # two on a quiet machine
 TOPIC = "rehearsal"
 
 
@@ -38,16 +40,27 @@ async def _rehearse(folder: Path, cache: Path) -> None:
     running = await start_ready(server, folder / "kafka.log")
     try:
         with silent_client():  # a coordinator that is not there yet is no error
-            await _use(server.bootstrap)
+            await rehearse(server.bootstrap)
     finally:
         await asyncio.to_thread(running.stop, WRITE_SECONDS)
 
 
+async def rehearse(bootstrap: str) -> None:
+    """Create, send and read; raises EmbeddedError, so that a slow machine has no cache instead of no set-up."""
+    try:
+        async with asyncio.timeout(USE_SECONDS):
+            await _use(bootstrap)
+    except (KafkaError, TimeoutError) as error:
+        raise EmbeddedError(f"the broker did not serve its rehearsal: {type(error).__name__}: {error}") from error
+
+
 async def _use(bootstrap: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    await admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)])
-    await admin.close()
+    try:
+        await admin.start()
+        await admin.create_topics([NewTopic(TOPIC, num_partitions=1, replication_factor=1)])
+    finally:
+        await admin.close()
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True)
     await producer.start()
     await producer.send_and_wait(TOPIC, b"one")

@@ -10,7 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stack.embedded import kafka_jars
 from stack.embedded.errors import EmbeddedError
-from stack.embedded.kafka import EmbeddedKafka, _new_cluster_id
+from stack.embedded.kafka import EmbeddedKafka, _new_cluster_id, silent_client, start_cache
+from stack.embedded.kafka_cache import rehearse
 from stack.embedded.ports import free_port
 from tests.integration.embedded.conftest import Start
 
@@ -137,6 +138,26 @@ def test_a_start_cache_that_does_not_fit_is_left_unused(folder: Path, monkeypatc
     assert f"-XX:AOTCache={broken}" in server.argv()
     server.prepare()
     assert (server.logs / "meta.properties").exists()
+
+
+def test_a_start_cache_that_is_damaged_is_left_unused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = start_cache()
+    if not made.exists():
+        pytest.skip("no start cache here to damage: `make setup` makes one")
+    damaged = folder / "damaged.aot"
+    shutil.copyfile(made, damaged)
+    with damaged.open("r+b") as file:
+        file.seek(made.stat().st_size // 2)
+        file.write(b"\xa5" * 4096)
+    monkeypatch.setattr("stack.embedded.kafka.start_cache", lambda: damaged)
+    server = kafka(folder / "kafka")
+    server.prepare()
+    assert cluster_id(server)
+
+
+async def test_a_broker_that_does_not_serve_its_rehearsal_is_told_as_no_start_cache() -> None:
+    with silent_client(), pytest.raises(EmbeddedError, match="did not serve its rehearsal"):
+        await rehearse(f"127.0.0.1:{free_port()}")
 
 
 def test_a_broker_without_a_start_cache_is_told_of_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
