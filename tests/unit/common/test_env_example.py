@@ -24,7 +24,7 @@ def _settings_classes() -> list[type[Group]]:
 
 def _example() -> dict[str, str]:
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
-    return dict(match.groups() for line in lines if (match := _LINE.fullmatch(line)))
+    return {match[1]: match[2] for line in lines if (match := _LINE.fullmatch(line))}
 
 
 def _plain(value: object) -> object:
