@@ -20,6 +20,8 @@ _ERROR_TYPE: Final = re.compile(r"[a-z][a-z_]{0,59}")
 _STATUS: Final = re.compile(r"\b[45]\d\d\b")
 _RUNNING: Final = frozenset({"IN_QUEUE", "IN_PROGRESS"})
 _NO_VERDICT: Final = frozenset({401, 403, 408, 429})  # say nothing of the task: our key, our pace
+_PLACES: Final = ("audio", "audio_file", "audios")  # where the models' audio stands, whichever was asked
+_PAYLOAD_LIMIT: Final = 60 * 1024  # bytes; the callback hears 64 KiB
 _OK, _MULTIPLE_CHOICES, _CLIENT_ERROR, _SERVER_ERROR = 200, 300, 400, 500
 
 
@@ -90,9 +92,10 @@ def refusal_code(reply: Reply) -> str:
 
 def read_result(task_id: str, state: Mapping[str, Any], result: Reply, model: str) -> Finding:
     """The result of a COMPLETED request, which may be the model's error; as finding and as fal's own webhook."""
-    if result.status == _OK and mapping(result.body):
-        takes = tuple({"url": url, "duration": None} for url in model_form(FORMS, model).audio(result.body))
-        news = _webhook(task_id, {"status": "OK", "payload": result.body})
+    if result.status == _OK and (body := mapping(result.body)):
+        form = model_form(FORMS, model)
+        takes = tuple({"url": url, "duration": None} for url in form.audio(body))
+        news = _webhook(task_id, {"status": "OK", "payload": _portable(body)})
         return Finding("success", takes, "complete", news) if takes else Finding("failed", (), "error", news)
     told = text(state.get("error"))
     theirs = _CLIENT_ERROR <= result.status < _SERVER_ERROR and result.status not in _NO_VERDICT
@@ -102,6 +105,13 @@ def read_result(task_id: str, state: Mapping[str, Any], result: Reply, model: st
     code = result.status if theirs or found is None else int(found.group())
     error = {"status": "ERROR", "error": f"Invalid status code: {code}", "payload": {"detail": _detail(result.body)}}
     return Finding("failed", (), "error", _webhook(task_id, error))
+
+
+def _portable(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The result; its audio alone where the whole is more than the callback takes, as it was more than fal's webhook."""
+    if len(orjson.dumps(body)) <= _PAYLOAD_LIMIT:
+        return body
+    return {name: body[name] for name in _PLACES if name in body}
 
 
 def _webhook(task_id: str, content: Mapping[str, Any]) -> Mapping[str, Any]:

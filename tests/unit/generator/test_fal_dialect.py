@@ -383,3 +383,12 @@ def test_the_jwks_is_asked_without_our_key() -> None:
 
 def test_nobody_is_asked_for_a_balance() -> None:
     assert FAL.credit(access()) is None
+
+
+def test_a_result_that_is_too_large_for_a_webhook_is_told_without_what_is_not_audio() -> None:
+    audio = {"url": "https://v3.fal.media/files/a/song.mp3", "content_type": "audio/mpeg"}
+    result = Reply(200, {}, {"audio": audio, "timestamps": [{"word": "la", "start": 0.1}] * 5000})
+    finding = read_result(REQUEST, {}, result, "fal-ai/elevenlabs/music")
+    assert finding.takes == ({"url": audio["url"], "duration": None},)
+    assert finding.news is not None
+    assert finding.news["payload"] == {"audio": audio}
