@@ -108,7 +108,7 @@ def read_result(task_id: str, state: Mapping[str, Any], result: Reply, model: st
 
 
 def _portable(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The result; its audio alone where the whole is more than the callback takes, as it was more than fal's webhook."""
+    """The result; its audio alone where the whole is more than the callback takes: so it was for the webhook."""
     if len(orjson.dumps(body)) <= _PAYLOAD_LIMIT:
         return body
     return {name: body[name] for name in _PLACES if name in body}
