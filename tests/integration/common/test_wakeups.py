@@ -97,4 +97,3 @@ async def test_a_channel_asked_for_later_is_listened_to_without_delay(opened: Da
         later.clear()
         opened.wake(Channel.ARCHIVE)
         await later.wait()
-
