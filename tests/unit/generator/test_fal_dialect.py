@@ -176,6 +176,11 @@ LOCKED = {"detail": "User is locked. Reason: Exhausted balance. Top up your bala
             "http_503_runner_connection_timeout",
         ),
         (503, None, {}, Verdict.RETRY, "http_503"),
+        (520, None, {}, Verdict.AMBIGUOUS, "http_520"),
+        (521, None, {}, Verdict.RETRY, "http_521"),
+        (522, None, {}, Verdict.RETRY, "http_522"),
+        (523, None, {}, Verdict.RETRY, "http_523"),
+        (524, None, {}, Verdict.AMBIGUOUS, "http_524"),
         (
             504,
             {"error_type": "request_timeout"},

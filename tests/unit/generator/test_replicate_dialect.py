@@ -83,6 +83,11 @@ def test_a_2xx_without_an_id_may_have_been_paid(body: object) -> None:
         (503, Verdict.RETRY),
         (502, Verdict.AMBIGUOUS),
         (504, Verdict.AMBIGUOUS),
+        (520, Verdict.AMBIGUOUS),  # these five are the front's in between: what it says of 520 and 524 was sent on
+        (521, Verdict.RETRY),
+        (522, Verdict.RETRY),
+        (523, Verdict.RETRY),
+        (524, Verdict.AMBIGUOUS),
     ],
 )
 @pytest.mark.parametrize("body", [None, {"title": "x", "detail": "y", "status": 400}])
