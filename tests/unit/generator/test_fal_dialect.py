@@ -191,6 +191,8 @@ LOCKED = {"detail": "User is locked. Reason: Exhausted balance. Top up your bala
         (504, {"error_type": "startup_timeout"}, {}, Verdict.AMBIGUOUS, "http_504_startup_timeout"),
         (504, None, {}, Verdict.AMBIGUOUS, "http_504"),
         (500, None, {}, Verdict.AMBIGUOUS, "http_500"),
+        (500, {"error_type": "internal_error"}, {}, Verdict.AMBIGUOUS, "http_500_internal_error"),
+        (502, None, {"x-fal-error-type": "runner_gone"}, Verdict.AMBIGUOUS, "http_502_runner_gone"),
         (502, None, {}, Verdict.AMBIGUOUS, "http_502"),
     ],
 )
