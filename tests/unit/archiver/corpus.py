@@ -61,9 +61,9 @@ def _instrument() -> Instrument:
     return Instrument()
 
 
-def composed(style: str, seconds: float = SECONDS, *, number: int = 2) -> Stereo:
-    """The composer's engine by words, as any caller of its API."""
-    plan = plan_of_prompt(f"{style}, 60 BPM, D dorian", f"piece {number}/4", seconds)
+def composed(style: str, name: str, seconds: float = SECONDS) -> Stereo:
+    """The composer's engine by words, as any caller of its API; the title decides the notes."""
+    plan = plan_of_prompt(f"{style}, 60 BPM, D dorian", f"{name} 2/4", seconds)
     return np.concatenate(list(_instrument().blocks(plan)), axis=1)
 
 
@@ -214,7 +214,7 @@ def good(count: int) -> Iterator[tuple[str, Stereo]]:
             yield f"additive {number}", additive(seed=number, voices=3 + number % 2, width=0.2 + 0.1 * (number % 5))
         else:
             style = STYLES[number // 2 % len(STYLES)]
-            yield f"composer {number}: {style}", composed(style, number=1 + number % 3)
+            yield f"composer {number}: {style}", composed(style, f"night {number}")
 
 
 def codings(count: int) -> Sequence[tuple[str, tuple[str, ...]]]:
