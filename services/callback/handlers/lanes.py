@@ -14,7 +14,7 @@ from uuid import UUID
 
 from libs.common.database import Channel, Connection, Database
 from libs.common.errors import Problem
-from services.callback.handlers.writing import Answer, Asked, Chosen, write_alone, write_many
+from services.callback.handlers.writing import Asked, Chosen, Later, Told, write_alone, write_many
 from services.callback.storage.growth import PLANS
 
 LANES: Final = 2  # while one waits for the disk the other gathers; a third has nothing left to overlap with
@@ -29,7 +29,7 @@ class _Place:
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
-        self.answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.answered: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
 
 
 class Lanes:
@@ -84,9 +84,13 @@ class Lanes:
         answers, announced = await write_many(connection, [place.asked for place in batch], self._late_after)
         if announced:
             self._database.wake(Channel.OUTBOX)
+        again: list[_Place] = []
         for place, answer in zip(batch, answers, strict=True):
-            if not place.answered.done():
+            if answer is Later.AGAIN:
+                again.append(place)
+            elif not place.answered.done():
                 place.answered.set_result(answer)
+        self._waiting.extendleft(reversed(again))  # before younger news of their segments
         self._leave(batch)
 
     def _leave(self, batch: Iterable[_Place], error: Exception | None = None) -> None:
@@ -104,15 +108,18 @@ class Lanes:
         return batch
 
     def _take(self) -> Sequence[_Place]:
-        """The next of the queue, of each segment one; the others keep their places."""
+        """The next of the queue; news of segments that another lane is at keeps its place."""
         batch: list[_Place] = []
         passed: list[_Place] = []
+        mine: set[UUID] = set()  # of one segment there may be many, as when somebody guesses at its token
         while self._waiting and len(batch) < BATCH:
             place = self._waiting.popleft()
-            if place.asked.segment_id in self._busy:
+            segment_id = place.asked.segment_id
+            if segment_id in self._busy and segment_id not in mine:
                 passed.append(place)
             elif not place.answered.done():
-                self._busy.add(place.asked.segment_id)
+                mine.add(segment_id)
+                self._busy.add(segment_id)
                 batch.append(place)
         self._waiting.extendleft(reversed(passed))
         return batch

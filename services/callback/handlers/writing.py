@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Final
 from uuid import UUID
 
@@ -42,20 +43,27 @@ class Chosen:
     change: Change
 
 
-Answer = bool | Problem | Chosen
+class Later(Enum):
+    """Its segment has earlier news in the same batch, which may change the decision."""
+
+    AGAIN = auto()
+
+
+Told = bool | Problem | Chosen
 """Fresh or not; why not; or: to be written down alone, by `write_alone`."""
+Answer = Told | Later
 
 
 async def write_many(
     connection: Connection, asked: Sequence[Asked], late_after: timedelta
 ) -> tuple[list[Answer], bool]:
-    """Answer for news of different segments by one read and one statement; also whether anything was announced.
+    """Answer for much news by one read and one statement; also whether anything was announced.
 
     The decision is taken on what was read without locks; what changed in between, or is held by somebody, is left out
     and comes back as it was chosen.
     """
     found = await storage.of_segments(connection, [(each.segment_id, each.news.task_id) for each in asked], late_after)
-    answers = [_choose(each, candidates) for each, candidates in zip(asked, found, strict=True)]
+    answers = _one_a_segment([_choose(each, candidates) for each, candidates in zip(asked, found, strict=True)])
     chosen = [answer for answer in answers if isinstance(answer, Chosen)]
     if not chosen:
         return answers, False
@@ -94,6 +102,18 @@ def _choose(asked: Asked, candidates: Sequence[Attempt]) -> Answer:
         return problem
     change = decide(asked.news, attempt.known)  # facts only grow: what is known without a lock stays known
     return False if change.nothing else Chosen(asked, attempt, change)
+
+
+def _one_a_segment(answers: Sequence[Answer]) -> list[Answer]:
+    """Only the first that a segment has to write is written now; two would meet in the same rows."""
+    written: set[UUID] = set()
+    told: list[Answer] = []
+    for answer in answers:
+        again = isinstance(answer, Chosen) and answer.attempt.segment_id in written
+        if isinstance(answer, Chosen):
+            written.add(answer.attempt.segment_id)
+        told.append(Later.AGAIN if again else answer)
+    return told
 
 
 def _told(answer: Answer, written: set[UUID]) -> Answer:

@@ -3,10 +3,13 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
 import orjson
+import pytest
 from pydantic import SecretStr
 
 from libs.common.database import open_database
@@ -16,7 +19,7 @@ from services.callback.domain.change import decide
 from services.callback.domain.dialects import understand
 from services.callback.handlers.growths import growth
 from services.callback.handlers.hearing import Hearing, Rules
-from services.callback.handlers.lanes import MOST_WAITING, open_lanes
+from services.callback.handlers.lanes import BATCH, MOST_WAITING, open_lanes
 from services.callback.handlers.writing import LATE_AFTER
 from services.callback.settings import Settings
 from services.callback.storage import attempts as storage
@@ -75,6 +78,33 @@ async def test_a_hundred_webhooks_at_once_leave_what_each_alone_leaves(
         ("segment.first", "segment.delivered")
     }
     assert await connection.fetchval("SELECT count(*) FROM webhook_inbox WHERE verdict = 'accepted'") == len(told)
+
+
+async def test_whoever_guesses_at_one_segments_token_is_answered_in_bulk(
+    database: str, connection: asyncpg.Connection, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+
+    async def counted(*known: Any) -> list[list[storage.Attempt]]:
+        reads.append(known)
+        return await of_segments(*known)
+
+    of_segments = storage.of_segments
+    monkeypatch.setattr(storage, "of_segments", counted)
+    async with open_database(database, "callback") as opened, open_lanes(opened, LATE_AFTER) as lanes:
+        hearing = Hearing(Rules(simple_dialect=False), opened, lanes)
+        guesses = [
+            hearing.webhook(segment_id=attempt.segment_id, token=uuid4(), raw=body("suno/first")) for _ in range(320)
+        ]
+        told = [
+            hearing.webhook(segment_id=attempt.segment_id, token=attempt.token, raw=body(f"suno/{name}"))
+            for name in ("text_empty", "first", "first", "complete")
+        ]
+        answers = await asyncio.gather(*guesses, *told, return_exceptions=True)
+    assert [answer.status for answer in answers[:320] if isinstance(answer, Problem)] == [401] * 320
+    assert answers[320:] == [True, True, False, True]
+    assert len(reads) < 320 / BATCH + 10
+    assert (await rows.row(connection, "segment_attempts", attempt.attempt_id))["rank"] == 5
 
 
 async def test_several_workers_accept_each_piece_of_news_once(database: str, connection: asyncpg.Connection) -> None:
