@@ -96,6 +96,7 @@ def music() -> Stereo:
     return additive()
 
 
+@cache
 def _noise(seconds: float = SECONDS) -> NDArray[np.float64]:
     """Pink, both channels of their own."""
     count = round(seconds * RATE)
