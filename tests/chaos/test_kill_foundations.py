@@ -13,7 +13,10 @@ from tests.stacks import Stack, StandIn
 @pytest.fixture(scope="module")
 def provided() -> Iterator[tuple[Stack, StandIn]]:
     """One stack for all kills, on the stand-in with clocks at ×1/20; each test adds a run of its own."""
-    with stacks.stand_in(speed=20) as provider, stacks.stack(**provider.settings) as stack:
+    with (
+        stacks.stand_in(speed=20) as provider,
+        stacks.stack(file_seconds=stacks.SHORT_SECONDS, **provider.settings) as stack,
+    ):
         yield stack, provider
 
 

@@ -5,7 +5,11 @@ from tests import stacks
 
 async def test_two_of_each_worker_at_once_make_each_segment_once() -> None:
     workers = "generator=2,runner=2,archiver=2,gateway=2"
-    with stacks.stand_in(speed=20) as provider, stacks.stack("--workers", workers, **provider.settings) as stack:
+    short = stacks.SHORT_SECONDS
+    with (
+        stacks.stand_in(speed=20) as provider,
+        stacks.stack("--workers", workers, file_seconds=short, **provider.settings) as stack,
+    ):
         async with stack.listener() as one, stack.listener(base_url=stack.address("gateway-2")) as other:
             runs = [(client, (await stacks.create(client))["runId"]) for client in (one, other)]
             for client, run_id in runs:

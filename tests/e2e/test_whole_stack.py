@@ -33,7 +33,7 @@ CANARIES = {
 def served() -> Iterator[tuple[Stack, stacks.StandIn]]:
     with stacks.stand_in(speed=20) as provider:
         settings = dict(provider.settings) | {"LOG_LEVEL": "debug"}
-        with stacks.stack("--workers", "gateway=2", **settings) as stack:
+        with stacks.stack("--workers", "gateway=2", file_seconds=stacks.SHORT_SECONDS, **settings) as stack:
             yield stack, provider
 
 
@@ -206,7 +206,7 @@ async def test_hostile_files_are_refused_each_for_its_reason_and_the_run_becomes
             "PROVIDERS": "suno,composer",  # what cannot be mended by asking again goes to the next provider
             "TIME_SCALE": "0.3",  # slow enough for the composer, which renders in real time
         }
-        with stacks.stack(**settings) as stack:
+        with stacks.stack(file_seconds=100.0, **settings) as stack:
             async with stack.listener() as client, stack.database() as connection:
                 run_id = (await stacks.create(client, strategy="all"))["runId"]
                 announced = {}

@@ -65,6 +65,7 @@ def _routes(reseller: Reseller) -> list[Route]:
         Route("/api/v1/generate/record-info", api.record_info),
         *(kie if reseller.settings.dialect == "kie" else [Route("/api/v1/generate/credit", api.credit)]),
         Route("/files/{task_id}/{name}", downloads.file),
+        Route("/_sim/audio/{name}.mp3", downloads.prepared),
         Route("/_sim/ledger", control.ledger),
         Route("/_sim/faults", control.show_faults),
         Route("/_sim/faults", control.switch_faults, methods=["POST"]),

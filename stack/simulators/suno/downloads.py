@@ -47,6 +47,10 @@ class Downloads:
         task.downloads.append({"take": take, "stream": stream, "status": answer.status_code, "at": at})
         return answer
 
+    async def prepared(self, request: Request) -> Response:
+        """`/_sim/audio/{name}.mp3`: the prepared file itself, for a hand-made callback that belongs to no task."""
+        return _whole(request, self.reseller.sound.cut(None))
+
     def _answer(self, request: Request, task: Task, take: int, fault: Fault | None, *, stream: bool) -> Response:
         silent = fault is not None and fault.name == SILENT
         cut = (Sound.silence() if silent else self.reseller.sound).cut(task.seconds)

@@ -154,7 +154,7 @@ async def test_the_log_tells_status_changes_and_attempts_in_codes_alone(
             "INSERT INTO segment_attempts (segment_id, user_id, attempt_no, provider, account, slot_no, token_sha256,"
             " rank, submitted_at, finished_at, error_code, error_message, provider_task_id, cost, facts)"
             " VALUES ($1, $2, 1, 'suno', 'suno-1', 1, 'x', 4, clock_timestamp(), clock_timestamp(), 'bad', 'a text',"
-            " 'task-9', 12, '{\"takes\": [{\"url\": \"https://secret.example\"}]}')",
+            ' \'task-9\', 12, \'{"takes": [{"url": "https://secret.example"}]}\')',
             run.segments[0],
             user,
         )

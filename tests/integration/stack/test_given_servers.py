@@ -15,7 +15,7 @@ async def test_a_run_becomes_ready_on_given_servers_and_its_files_are_private_on
     keys = {"S3_ACCESS_KEY": own.access_key, "S3_SECRET_KEY": own.secret_key, "S3_BUCKET": own.bucket}
     with stacks.stand_in(speed=20) as provider:
         settings = dict(provider.settings) | keys | {"KAFKA_PREFIX": kafka_prefix}
-        with stacks.stack(*given, **settings) as stack:
+        with stacks.stack(*given, file_seconds=stacks.SHORT_SECONDS, **settings) as stack:
             status = stack.status()
             assert not {"postgres", "kafka"} & {process["name"] for process in status["processes"]}
             assert (status["postgres"]["dsn"], status["kafka"]["bootstrap"]) == (empty_database, kafka_bootstrap)

@@ -206,3 +206,12 @@ async def test_a_file_can_drip() -> None:
         assert not reading.done()
         await one.clock.advance(1.1)
         assert (await reading).content == whole
+
+
+async def test_a_callback_made_by_hand_finds_the_prepared_file_under_any_name() -> None:
+    async with world() as one:
+        whole = await one.client.get("/_sim/audio/smoke-0.stream.mp3")
+        assert (whole.status_code, whole.headers["content-type"]) == (200, "audio/mpeg")
+        piece = await one.client.get("/_sim/audio/late.mp3", headers={"Range": "bytes=0-9"})
+        assert (piece.status_code, piece.content) == (206, whole.content[:10])
+        assert (await one.client.get("/files/smoke/0.mp3")).status_code == 404
