@@ -22,7 +22,10 @@ Account = Annotated[str | None, typer.Argument(help="An account of `quota show`;
 
 @quota.command("show")
 def show(account: Account = None, data: Data = default_folder(), as_json: AsJson = False) -> None:  # noqa: B008, FBT002 - options
-    """Show each account's slots (# busy or resting, . free, x taken away by throttling), its state and its balance."""
+    """Show each account's slots, its state and its balance.
+
+    Of the slots, # is busy or resting, . is free, x was taken away by throttling.
+    """
     accounts = asyncio.run(_read(DataFolder(data), account))
     if as_json:
         typer.echo(orjson.dumps(accounts, option=orjson.OPT_INDENT_2).decode())
