@@ -7,16 +7,15 @@ import socket
 # its choice here and the server's bind, nor while a killed server is being restarted.
 FIRST, LAST = 20_000, 32_000
 TRIES = 200
-_given: set[int] = set()
+_taken: dict[int, socket.socket] = {}
 
 
 def free_port() -> int:
-    """A port on which nothing listens now; never the same twice in one process."""
+    """A port on which nothing listens now; no two processes of ours get the same one while the first of them lives."""
     for _ in range(TRIES):
         # `secrets`, since tests seed `random`: two sessions with one seed would walk the same ports side by side.
         port = FIRST + secrets.randbelow(LAST - FIRST)
-        if port not in _given and _is_free(port):
-            _given.add(port)
+        if port not in _taken and _is_free(port) and _take(port):
             return port
     raise OSError(f"no free port between {FIRST} and {LAST} on 127.0.0.1 in {TRIES} tries")
 
@@ -30,3 +29,19 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def _take(port: int) -> bool:
+    """Mark the port as ours by a name in Linux's abstract namespace, which goes when this process does.
+
+    A server binds its port a second after it was chosen, and is away for a while when it is started again: without a
+    mark another process of ours may be given the port meanwhile.
+    """
+    mark = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        mark.bind(f"\0parcours-port-{port}")
+    except OSError:
+        mark.close()
+        return False
+    _taken[port] = mark
+    return True
