@@ -17,7 +17,8 @@ MAKEFLAGS += --no-print-directory
 
 # A shell's own habits must not decide where packages go or what is imported.
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_VIRTUALENV PIP_CONSTRAINT PIP_NO_BINARY PIP_FIND_LINKS
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX UV_SYSTEM_PYTHON UV_PYTHON UV_FIND_LINKS UV_CONSTRAINT
+# Bytecode is written: without it every process compiles all that it imports, which doubles the start of a service.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV CONDA_PREFIX UV_SYSTEM_PYTHON UV_PYTHON UV_FIND_LINKS UV_CONSTRAINT
 export UV_PYTHON_DOWNLOADS := never
 # Trust whom the machine trusts: pip, uv, Go and the Maven resolver each carry another list of authorities.
 CERTIFICATES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt))
