@@ -8,6 +8,7 @@ from uuid import UUID
 from libs.common.database import Connection
 from libs.common.topics import Topic
 from services.create.domain.plan import Plan, plan_from_json
+from services.create.domain.planned_curve import planned_curve
 from services.create.domain.stored_segment import StoredSegment
 from services.create.domain.texts import RunTexts, texts_from_json
 
@@ -158,7 +159,7 @@ async def insert_run(connection: Connection, run: NewRun) -> None:
         run.strategy,
         run.track,
         run.texts.brief,
-        run.plan.as_json() | {"segments_count": len(run.plan.segments)},
+        run.plan.as_json() | {"segments_count": len(run.plan.segments), "curve": planned_curve(run.plan)},
         {"texts": run.texts.as_json(), "text_source": run.texts.source},
     )
 

@@ -7,13 +7,14 @@ from libs.common.database import Connection, Database
 from libs.common.errors import Problem
 from libs.common.identity import Identity
 from services.gateway import storage
+from services.gateway.arc_schemas import RunArc
 from services.gateway.domain import cursors
 from services.gateway.domain.rates import Rate
 from services.gateway.domain.rollout import Rollout
 from services.gateway.links import MediaLinks
 from services.gateway.schemas import RunLog, RunPage, RunView
 from services.gateway.storage import Row
-from services.gateway.views import log_entries, run_summary, run_view
+from services.gateway.views import log_entries, run_arc, run_summary, run_view
 
 OPERATOR: Final = "operator"
 FEATURE: Final = "parcours_xl"
@@ -84,6 +85,13 @@ async def read_log(database: Database, run_id: UUID, identity: Identity) -> RunL
         attempts = await storage.attempts(connection, run_id)
     entries = log_entries(history, attempts, for_operators=OPERATOR in identity.roles)
     return RunLog(run_id=run_id, entries=entries)
+
+
+async def read_arc(database: Database, run_id: UUID, identity: Identity) -> RunArc:
+    """Return planned and measured course to the owner alone: emotion and SUDS could be read off the planned one."""
+    async with database.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        run = await _accessible(connection, run_id, identity, operators=False)
+        return run_arc(run, await storage.segments(connection, run_id))
 
 
 async def list_runs(database: Database, identity: Identity, limit: int, cursor: str | None) -> RunPage:

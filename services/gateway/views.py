@@ -1,11 +1,15 @@
 """Owns how rows become what a listener or an operator may see of them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from services.gateway.arc_schemas import ArcSegment, Correlation, MeasuredPoint, PlannedPoint, RunArc, arc_parts
+from services.gateway.domain import arc
 from services.gateway.domain.attempt_notes import attempt_notes
 from services.gateway.schemas import LogEntry, Progress, RunSummary, RunView, SegmentView
 from services.gateway.storage import Row
@@ -44,6 +48,22 @@ async def run_view(run: Row, segments: Sequence[Row], last_event_id: int, *, add
 def run_summary(run: Row) -> RunSummary:
     names = ("id", "status", "preset_key", "locale", "segments_count", "segments_complete", "created_at", "updated_at")
     return RunSummary(**{name: run[name] for name in names}, total_seconds=run["plan"].get("total_seconds"))
+
+
+def run_arc(run: Row, segments: Sequence[Row]) -> RunArc:
+    """Return what was planned and what is played, for the owner."""
+    planned, measured = arc.planned_points(run["plan"]), arc.measured_points(segments)
+    starts = accumulate(map(_seconds, segments), initial=0.0)
+    total = sum(map(_seconds, segments))
+    return RunArc(
+        run_id=run["id"],
+        step_seconds=arc.STEP_SECONDS,
+        total_seconds=run["plan"].get("total_seconds"),
+        planned=[PlannedPoint(**asdict(point)) for point in planned],
+        measured=[MeasuredPoint(**asdict(point)) for point in measured],
+        correlation=Correlation(**arc.correlations(planned, measured, total)),
+        segments=[_arc_segment(segment, start) for segment, start in zip(segments, starts, strict=False)],
+    )
 
 
 async def event_data(payload: Mapping[str, Any], at: datetime, *, address: Address) -> dict[str, object]:
@@ -118,6 +138,19 @@ async def _segment_view(segment: Row, start_seconds: float, address: Address | N
         preview_url=await address(preview) if address is not None and preview else None,
         final_url=await address(final) if address is not None and final and segment["status"] == "complete" else None,
         **{name: metadata.get(name) for name in _MEASURED},
+    )
+
+
+def _arc_segment(segment: Row, start: float) -> ArcSegment:
+    metadata = segment["metadata"]
+    return ArcSegment(
+        id=segment["id"],
+        index=segment["segment_index"],
+        start=start,
+        seconds=segment["plan"].get("seconds"),
+        status=segment["status"],
+        parts=arc_parts(metadata.get("parts")),
+        gate=metadata.get("gate_verdict"),
     )
 
 

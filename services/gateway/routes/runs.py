@@ -6,6 +6,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from services.gateway import handlers
+from services.gateway.arc_schemas import RunArc
 from services.gateway.routes.dependencies import (
     PartsOf,
     RunInPath,
@@ -86,6 +87,16 @@ async def resume_run(request: Request, parts: PartsOf, run_id: RunInPath, _user:
 async def read_log(response: Response, parts: PartsOf, run_id: RunInPath, user: SignedIn) -> RunLog:
     response.headers["cache-control"] = _NO_STORE
     return await handlers.read_log(parts.database, run_id, user)
+
+
+@router.get(
+    "/v1/runs/{run_id}/arc",
+    summary="Planned and played: tempo, brightness, loudness every 15 s",
+    responses=problem_responses(400, 401, 403, 404, 429, 503),
+)
+async def read_arc(response: Response, parts: PartsOf, run_id: RunInPath, user: SignedIn) -> RunArc:
+    response.headers["cache-control"] = _NO_STORE
+    return await handlers.read_arc(parts.database, run_id, user)
 
 
 @router.post(

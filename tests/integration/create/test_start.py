@@ -50,6 +50,8 @@ async def test_the_answer_is_what_the_database_holds(
     assert (run["emotion_state"], run["suds_start"], run["locale"], run["strategy"]) == ("fear-0.8", 8, "fr", "ahead")
     assert run["brief"] == told["brief"]
     assert (run["plan"]["total_seconds"], run["plan"]["seed"], run["plan"]["segments_count"]) == (1200, 42, 6)
+    curve = run["plan"]["curve"]
+    assert (curve["step_seconds"], {len(curve[name]) for name in ("bpm", "brightness", "lufs")}) == (15, {80})
     stored = await connection.fetch("SELECT * FROM parcours_segments ORDER BY segment_index")
     assert [(str(row["id"]), row["title"], row["plan"]["seconds"]) for row in stored] == [
         (each["id"], each["title"], each["seconds"]) for each in told["segments"]

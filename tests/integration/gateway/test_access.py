@@ -20,6 +20,7 @@ USER_ROUTES = (
     ("GET", f"/v1/runs/{ID}"),
     ("GET", f"/v1/runs/{ID}/events"),
     ("GET", f"/v1/runs/{ID}/log"),
+    ("GET", f"/v1/runs/{ID}/arc"),
     ("POST", f"/v1/runs/{ID}/resume"),
     ("POST", f"/v1/segments/{ID}/sign"),
     ("POST", "/functions/v1/parcours-xl-create"),
@@ -27,7 +28,7 @@ USER_ROUTES = (
     ("POST", "/functions/v1/sign-track"),
 )
 ID_ROUTES = tuple(route for route in USER_ROUTES if ID in route[1])
-OWN_ROUTES = (f"/v1/runs/{ID}", f"/v1/runs/{ID}/events", f"/v1/runs/{ID}/log")
+OWN_ROUTES = tuple(f"/v1/runs/{ID}{part}" for part in ("", "/events", "/log", "/arc"))
 BODY = {"segmentId": str(uuid.uuid4())}  # well formed, for the route that reads it before the user
 
 CLAIMS = {"sub": str(uuid.uuid4()), "aud": "authenticated", "role": "authenticated", "exp": 4_000_000_000}
@@ -120,7 +121,8 @@ async def test_an_operator_reads_state_and_log_of_any_run_without_the_person_in_
         assert (segment["title"], segment["previewUrl"], segment["finalUrl"]) == (None, None, None)
     assert seen["segments"][0]["status"] == "complete"
     assert (await edge.get(f"/v1/runs/{run.id}/log", headers=operator)).status_code == 200
-    assert (await edge.get(f"/v1/runs/{run.id}/events", headers=operator)).status_code == 403
+    for hidden in ("events", "arc"):  # the planned curve would tell emotion and SUDS
+        assert (await edge.get(f"/v1/runs/{run.id}/{hidden}", headers=operator)).status_code == 403
     assert (await edge.get("/v1/runs", headers=operator)).json()["runs"] == []
 
 

@@ -41,7 +41,8 @@ async def test_the_document_tells_of_every_path_of_the_edge(edge: httpx.AsyncCli
     told = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert told == {
         *(("POST", "/v1/runs"), ("GET", "/v1/runs"), ("GET", "/v1/runs/{run_id}"), ("GET", "/v1/presets")),
-        *(("GET", "/v1/runs/{run_id}/events"), ("GET", "/v1/runs/{run_id}/log"), ("POST", "/v1/runs/{run_id}/resume")),
+        *(("GET", f"/v1/runs/{{run_id}}/{part}") for part in ("events", "log", "arc")),
+        ("POST", "/v1/runs/{run_id}/resume"),
         *(("POST", "/v1/segments/{segment_id}/sign"), ("GET", "/media/parcours-tracks/{key}"), ("POST", "/callback")),
         *(("POST", f"/functions/v1/parcours-xl-{name}") for name in ("create", "runner", "generate", "callback")),
         *(("GET", "/functions/v1/parcours-xl-runner/logs"), ("POST", "/functions/v1/sign-track")),
