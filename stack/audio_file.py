@@ -1,10 +1,12 @@
 """Audio files by ffmpeg: one that was prepared for stand-ins, the length of a file, its loudness."""
 
 import asyncio
+import contextlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import imageio_ffmpeg
 
@@ -21,6 +23,8 @@ _PREPARED = (
     f"|0.11*({_SHARED}+0.4*sin(2*PI*220*t)+0.9*sin(2*PI*370*t))'"
     f":s={SAMPLE_RATE}:d={PREPARED_SECONDS}"
 )
+
+_METER = ("-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-")
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,56 @@ async def loudness_of(path: Path) -> Loudness:
 
 
 async def _loudness_of(*source: str) -> Loudness:
-    said = await run_ffmpeg(*source, "-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-")
+    return _loudness_in(await run_ffmpeg(*source, *_METER))
+
+
+class StreamMeter:
+    """Measures an MP3 while it is written: ffmpeg gets its bytes as they come, so nothing waits for it at the end."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls) -> Self:
+        process = await asyncio.create_subprocess_exec(
+            *(ffmpeg(), "-hide_banner", "-nostats", "-f", "mp3", "-i", "pipe:0", *_METER),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is ours to answer
+        )
+        return cls(process)
+
+    async def add(self, chunk: bytes) -> None:
+        """Hand on some bytes; an ffmpeg that has died is told by `result`."""
+        if (pipe := self._process.stdin) is not None:
+            with contextlib.suppress(ConnectionError):
+                pipe.write(chunk)
+                await pipe.drain()
+
+    async def result(self) -> Loudness:
+        """End the file and read what it measured; raises StackError."""
+        if (pipe := self._process.stdin) is not None:
+            pipe.close()
+        _out, said = await self._process.communicate()
+        if self._process.returncode != 0:
+            raise StackError(f"ffmpeg ended with status {self._process.returncode}: {_text(said)[-500:]}")
+        return _loudness_in(_text(said))
+
+    async def stop(self) -> None:
+        """End it, if it has not ended."""
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
+def _text(said: bytes) -> str:
+    return said.decode(errors="replace")
+
+
+def _loudness_in(said: str) -> Loudness:
+    if "Summary:" not in said:
+        raise StackError("ffmpeg told no loudness")
     summary = said[said.rindex("Summary:") :]
     integrated = re.search(r"I:\s+(-?[\d.]+|-inf) LUFS", summary)
     peak = re.search(r"Peak:\s+(-?[\d.]+|-inf) dBFS", summary)

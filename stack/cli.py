@@ -82,6 +82,27 @@ def demo_command(
 
 
 @app.command()
+def compose(
+    preset: Annotated[str, typer.Option(help="Which journey; a wrong one lists all 20.")],
+    out: Annotated[Path, typer.Option(help="The MP3 to write; an existing one only with --force.")],
+    emotion: Annotated[str | None, typer.Option(help="How it feels: word-intensity, as fear-0.8.")] = None,
+    suds: Annotated[int | None, typer.Option(min=0, max=10, help="Distress now, 0 to 10.")] = None,
+    style: Annotated[str | None, typer.Option(help="piano, bells, strings or drones.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed makes the same music; told at the end.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.2, help="Only the first minutes; else all of it.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,  # noqa: FBT002
+) -> None:
+    """Make a journey as one mastered MP3 with no stack at all: plan, music, joins and level on this machine.
+
+    Needs about 22 MB beside the file for each minute, until it is done.
+    """
+    from stack import composing  # noqa: PLC0415 - planner and engine: no other verb needs them
+
+    wish = composing.Wish(preset, out, emotion, suds, style, seed, minutes, force)
+    run(composing.compose(wish))
+
+
+@app.command()
 def token(
     user: Annotated[UUID, typer.Option(help="The user's id (a UUID).")],
     role: Annotated[list[str], typer.Option(help="A role beyond listener, such as operator.")] = [],  # noqa: B006 - typer copies it

@@ -23,6 +23,7 @@ from stack.assembly import Wanted
 from stack.errors import StackError
 from stack.journey import Journey, join
 from stack.operator_commands import jwt_secret
+from stack.refusals import told
 from stack.up import RunningStack, running
 
 LOOK_SECONDS = 0.2
@@ -110,9 +111,7 @@ def check(wish: Wish) -> None:
         preset(wish.preset)
         parse(wish.emotion)
     except RefusedInputError as error:
-        allowed = next((names for name, names in error.members.items() if name.startswith("allowed")), None)
-        more = f"; allowed are {', '.join(map(str, allowed))}" if isinstance(allowed, (list, tuple)) else ""
-        raise StackError(f"{error.field}: {error.detail}{more}") from None
+        raise told(error) from None
 
 
 async def _one_journey(stack: RunningStack, wish: Wish, console: Console) -> bool:

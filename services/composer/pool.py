@@ -58,7 +58,7 @@ class RenderPool:
     def __init__(self, workers: int) -> None:
         self._size = workers
         self._workers: list[_Worker] = []
-        self._waiting: dict[Kind, list[_Waiting]] = {"preview": [], "final": []}
+        self._waiting: dict[Kind, list[_Waiting]] = {"preview": [], "final": [], "sound": []}
         self._ids = itertools.count(1)
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -86,11 +86,13 @@ class RenderPool:
     def worker_pids(self) -> tuple[int, ...]:
         return tuple(worker.process.pid for worker in self._workers)
 
-    def render(self, plan: SegmentPlan, kind: Kind, path: Path, order: int) -> GrowingFile:
-        """Queue a file; `order` is the age of its job, older first."""
+    def render(
+        self, plan: SegmentPlan, kind: Kind, path: Path, order: int, most_samples: int | None = None
+    ) -> GrowingFile:
+        """Queue a file; `order` is the age of its job, older first. Of a `sound` no more than `most_samples`."""
         file = GrowingFile(path)
         rank = (0 if kind == "preview" else 1, order)
-        task = RenderTask(next(self._ids), plan, kind, str(path), rank)
+        task = RenderTask(next(self._ids), plan, kind, str(path), rank, most_samples)
         heapq.heappush(self._waiting[kind], _Waiting(rank, task, file))
         if not self._keepers:
             self._begin()

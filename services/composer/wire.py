@@ -12,7 +12,7 @@ from services.composer.engine.plan import SegmentPlan
 
 _LENGTH = struct.Struct("!I")
 
-Kind = Literal["preview", "final"]
+Kind = Literal["preview", "final", "sound"]  # the last: the samples themselves, for who joins and codes a whole run
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,14 @@ class RenderTask:
     kind: Kind
     path: str
     rank: tuple[int, int]
+    most_samples: int | None = None  # of a `sound`: only the file's beginning
+
+    @property
+    def samples(self) -> int:
+        """How many the file will hold."""
+        if self.kind == "preview":
+            return self.plan.preview_samples
+        return self.plan.samples if self.most_samples is None else min(self.plan.samples, self.most_samples)
 
 
 @dataclass(frozen=True, slots=True)

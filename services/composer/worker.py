@@ -17,13 +17,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from services.composer.engine.encode import Mp3Stream
 from services.composer.engine.level import TOLERANCE_LU, Meter
+from services.composer.engine.padsynth import Stereo
 from services.composer.engine.plan import SegmentPlan
 from services.composer.engine.render import Instrument
 from services.composer.engine.score import Score, compose
 from services.composer.prompt import plan_of_prompt
-from services.composer.wire import Broken, Finished, Grown, Measures, Ready, RenderTask, Report, TaskSource
+from services.composer.wire import Broken, Finished, Grown, Kind, Measures, Ready, RenderTask, Report, TaskSource
 
 NICENESS = 5  # rendering yields to the services that answer people
 QUALITIES = {"preview": (128, 7), "final": (192, 2)}  # kbit/s, LAME quality (§6.2)
@@ -34,6 +37,26 @@ class _Job:
     rank: tuple[int, int]
     id: int
     reports: Iterator[Report] = field(compare=False)
+
+
+class Samples:
+    """In place of MP3: interleaved 32-bit floats, little endian, as the engine made them."""
+
+    def header(self) -> bytes:
+        return b""
+
+    def add(self, block: Stereo) -> bytes:
+        return np.ascontiguousarray(block.T, "<f4").tobytes()
+
+    def close(self) -> bytes:
+        return b""
+
+
+def _stream_of(kind: Kind, samples: int) -> Mp3Stream | Samples:
+    if kind == "sound":
+        return Samples()
+    kilobits, quality = QUALITIES[kind]
+    return Mp3Stream(samples, kilobits=kilobits, quality=quality)
 
 
 class Renderer:
@@ -73,9 +96,8 @@ class _Encoding:
     def __init__(self, task: RenderTask, score: Score) -> None:
         self._plan = task.plan
         self._score = score
-        self._samples = task.plan.preview_samples if task.kind == "preview" else task.plan.samples
-        kilobits, quality = QUALITIES[task.kind]
-        self._stream = Mp3Stream(self._samples, kilobits=kilobits, quality=quality)
+        self._samples = task.samples
+        self._stream = _stream_of(task.kind, self._samples)
         self.meter = Meter()
         self.digest = hashlib.sha256()
         self.size = 0

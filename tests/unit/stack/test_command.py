@@ -17,13 +17,14 @@ from stack import cli, operator_commands
 from stack.folder import ChildRecord, DataFolder, started_at
 
 PARCOURS = Path(sys.executable).with_name("parcours")
-VERBS = ["up", "status", "demo", "token", "runs", "migrate", "doctor", "simulate"]
+VERBS = ["up", "status", "demo", "compose", "token", "runs", "migrate", "doctor", "simulate"]
 VERBS += ["dlq", "topics", "outbox", "quota", "segment"]
 Command = Callable[..., tuple[int, str, str]]
 OPTIONS = {
     "up": ["--port", "--data", "--workers", "--postgres", "--kafka", "--s3"],
     "status": ["--data", "--json"],
     "demo": ["--preset", "--emotion", "--suds", "--once", "--open"],
+    "compose": ["--preset", "--out", "--emotion", "--suds", "--style", "--seed", "--minutes", "--force"],
     "simulate suno": ["--port", "--callbacks", "--speed", "--audio"],
     "token": ["--user", "--role", "--data"],
     "dlq": ["list", "replay"],
