@@ -34,6 +34,7 @@ class Wanted:
     samples: int
     lufs: float
     last: bool
+    bpm: float | None = None  # of its middle; names the level of the metre at which the tempo is measured
 
     @classmethod
     def from_plan(cls, plan: Mapping[str, Any]) -> Self | None:
@@ -41,7 +42,13 @@ class Wanted:
         seconds = plan.get("file_seconds")
         if not isinstance(seconds, int | float) or seconds <= 0:
             return None
-        return cls(round(seconds * SAMPLE_RATE), float(plan.get("loudness_lufs", -16.0)), bool(plan.get("last", False)))
+        exact = plan.get("x_parcours") or {}
+        return cls(
+            round(seconds * SAMPLE_RATE),
+            float(plan.get("loudness_lufs", -16.0)),
+            bool(plan.get("last", False)),
+            (exact["bpm_start"] + exact["bpm_end"]) / 2 if {"bpm_start", "bpm_end"} <= exact.keys() else None,
+        )
 
     @property
     def seconds(self) -> float:

@@ -142,9 +142,10 @@ class _Takes:
         take: Take | None = None
         try:
             fetched = await self._tools.files.fetch(url, path)
-            keep = self._wanted.seconds if self._wanted else None
+            keep, bpm = (self._wanted.seconds, self._wanted.bpm) if self._wanted else (None, None)
             self._refuse_listed(fetched.sha256)
-            take = replace(await inspect(self._tools.ffmpeg, path, keep_seconds=keep), number=number)
+            heard = await inspect(self._tools.ffmpeg, path, keep_seconds=keep, near_bpm=bpm)
+            take = replace(heard, number=number)
             self._good.append(_Got(url, fetched, take, self._judge(fetched, take)))
         except GiveUp as failure:
             self._remember(number, failure, fetched, take)

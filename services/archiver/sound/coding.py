@@ -57,13 +57,13 @@ async def bring_to_form(program: Path, takes: Sequence[Take], wanted: Wanted, fo
         measures = replace(first.measures, samples=wanted.samples)
         return Formed(target, measures, _whole(first, wanted.seconds), coded=False)
     recipe = plan_form([take.measures for take in takes], wanted)
-    measures, before = await _code(program, takes, recipe, target)
+    measures, before = await _code(program, takes, recipe, target, wanted.bpm)
     for _ in range(CORRECTIONS):
         better = _correct(recipe, measures, before, wanted)
         if better is None:
             break
         recipe = better
-        measures, before = await _code(program, takes, recipe, target)
+        measures, before = await _code(program, takes, recipe, target, wanted.bpm)
     if abs(measures.samples - wanted.samples) > EXACT_SAMPLES:
         raise GiveUp(Code.DURATION_OFF, f"{measures.samples} samples for {wanted.samples}")
     parts = [_record(takes[part.take - 1], part.seconds) for part in recipe.parts]
@@ -121,12 +121,14 @@ def _delay(layout: mp3.Layout) -> int:
     return mp3.ENCODER_DELAY if announced is None else announced
 
 
-async def _code(program: Path, takes: Sequence[Take], recipe: Recipe, target: Path) -> tuple[Measures, float]:
+async def _code(
+    program: Path, takes: Sequence[Take], recipe: Recipe, target: Path, near_bpm: float | None
+) -> tuple[Measures, float]:
     """Write a recipe; returns what the file measures and its true peak before coding."""
     sources = [argument for part in recipe.parts for argument in ffmpeg.source(*_file(takes[part.take - 1]))]
     log = await _encode(program, sources, graph_of(recipe), recipe.samples, target)
     where = Where(until_seconds=recipe.fade_from_seconds, joins=recipe.joins)
-    measures = await measure(program, target, Container.MP3, keep_seconds=None, where=where)
+    measures = await measure(program, target, Container.MP3, keep_seconds=None, where=where, near_bpm=near_bpm)
     if needs_meter(recipe):
         return measures, read_summary(log.lines, "peak_dbtp")
     part = recipe.parts[0]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.archiver.domain.gate import thresholds
+from services.archiver.sound.beat import tempi
 from services.archiver.sound.hearing import FRAME_HOPS, HASH_FRAMES, HOPS_PER_SECOND, Heard
 
 SILENCE_DB: Final = -120.0
@@ -64,15 +65,21 @@ def findings_of(heard: Heard, where: Where) -> dict[str, float]:
     )
 
 
-def curve_of(heard: Heard) -> tuple[Mapping[str, Any], ...]:
-    """Loudness and brightness of each 15 s of what is kept."""
+def curve_of(heard: Heard, near_bpm: float | None = None) -> tuple[Mapping[str, Any], ...]:
+    """Loudness, brightness and, where a tempo was planned, the one that is played in each 15 s of what is kept."""
     frames = _rows(heard.frames, 7)
     per_point = round(CURVE_SECONDS * HOPS_PER_SECOND / FRAME_HOPS)
-    points = (frames[start : start + per_point] for start in range(0, len(frames), per_point))
+    points = [frames[start : start + per_point] for start in range(0, len(frames), per_point)]
+    points = [point for point in points if len(point) * 2 >= per_point]
+    starts = [place * CURVE_SECONDS for place in range(len(points))]
+    bpms: Sequence[float | None] = [None] * len(points)
+    if heard.beginnings is not None and near_bpm:
+        centres = [start + CURVE_SECONDS / 2 for start in starts]
+        found = heard.beginnings
+        bpms = tempi(found.found(), found.per_second, near_bpm=near_bpm, centres=centres)
     return tuple(
-        {"from_seconds": place * CURVE_SECONDS, "lufs": _lufs(_loud(point).mean()), "centroid_hz": _centroid(point)}
-        for place, point in enumerate(points)
-        if len(point) * 2 >= per_point
+        {"from_seconds": start, "lufs": _lufs(_loud(point).mean()), "centroid_hz": _centroid(point), "bpm": bpm}
+        for start, point, bpm in zip(starts, points, bpms, strict=True)
     )
 
 

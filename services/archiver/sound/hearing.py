@@ -6,6 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from services.archiver.sound.beat import Beginnings
+
 HOPS_PER_SECOND: Final = 100  # the envelope is read every 10 ms (§4: startle, voice)
 BLOCK_SECONDS: Final = 10  # 3.5 MB of stereo
 FRAME_HOPS: Final = 40  # spectra of 0.4 s, as long as the blocks of the loudness meter
@@ -42,6 +44,7 @@ class Heard:
     frames: list[Floats] = field(default_factory=list)
     bands: list[Floats] = field(default_factory=list)
     high: list[Floats] = field(default_factory=list)  # power above 9 kHz of each ms, where it was asked for
+    beginnings: Beginnings | None = None  # of notes, where it was asked for
 
     @property
     def hop(self) -> int:
@@ -52,13 +55,15 @@ class Heard:
 class Listener:
     """Takes interleaved big-endian floats, a block at a time; blocking, so its owner calls it in a thread.
 
-    Only the first `keep_seconds` count, but for the length and the envelope. `clicks` asks for what joins need.
+    Only the first `keep_seconds` count, but for the length and the envelope. `clicks` asks for what joins need,
+    `beat` for what the tempo is found in.
     """
 
-    def __init__(self, keep_seconds: float | None, *, clicks: bool = False) -> None:
+    def __init__(self, keep_seconds: float | None, *, clicks: bool = False, beat: bool = False) -> None:
         self.heard = Heard()
         self._keep_seconds = keep_seconds
         self._clicks = clicks
+        self._beat = beat
         self._weights: Floats = np.empty(0, np.float32)
         self._window: Floats = np.empty(0, np.float32)
         self._before: Floats = np.zeros(0, np.float32)
@@ -70,6 +75,7 @@ class Listener:
         frame = FRAME_HOPS * heard.hop
         self._window = np.hanning(frame + 1)[:-1].astype(np.float32)
         self._weights = _weights(frame, rate)
+        heard.beginnings = Beginnings(rate) if self._beat else None
         return BLOCK_SECONDS * HOPS_PER_SECOND * heard.hop * channels * 4
 
     def add(self, block: bytes) -> None:
@@ -99,6 +105,8 @@ class Listener:
         mid: Floats = (left + right) * HALF
         heard.voice.append(_voice(mid, heard.hop, heard.rate))
         self._transform(mid, (left - right) * HALF)
+        if heard.beginnings is not None:
+            heard.beginnings.add(mid)
         if self._clicks:
             self._listen_for_clicks(mid)
 

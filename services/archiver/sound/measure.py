@@ -43,8 +43,8 @@ class Take:
     number: int = 1
 
 
-async def inspect(program: Path, path: Path, *, keep_seconds: float | None) -> Take:
-    """Recognise and decode a file; level and peak are of its first `keep_seconds`.
+async def inspect(program: Path, path: Path, *, keep_seconds: float | None, near_bpm: float | None = None) -> Take:
+    """Recognise and decode a file; level and peak are of its first `keep_seconds`, its tempo is near the plan's.
 
     Raises `GiveUp` with `NOT_AUDIO` or `DECODE_FAILED`.
     """
@@ -53,17 +53,24 @@ async def inspect(program: Path, path: Path, *, keep_seconds: float | None) -> T
         raise GiveUp(Code.NOT_AUDIO)
     layout = await asyncio.to_thread(_scan, path) if container is Container.MP3 else None
     await asyncio.to_thread(_refuse_truncated, path, container, layout)
-    return Take(path, container, await measure(program, path, container, keep_seconds=keep_seconds), layout)
+    measures = await measure(program, path, container, keep_seconds=keep_seconds, near_bpm=near_bpm)
+    return Take(path, container, measures, layout)
 
 
 async def measure(
-    program: Path, path: Path, container: Container, *, keep_seconds: float | None, where: Where | None = None
+    program: Path,
+    path: Path,
+    container: Container,
+    *,
+    keep_seconds: float | None,
+    where: Where | None = None,
+    near_bpm: float | None = None,
 ) -> Measures:
     """Decode a file of a known container to its end; raises `GiveUp(DECODE_FAILED)`.
 
     `where` tells of a file of ours what is joined and faded in it.
     """
-    listener = Listener(keep_seconds, clicks=where is not None and bool(where.joins))
+    listener = Listener(keep_seconds, clicks=where is not None and bool(where.joins), beat=near_bpm is not None)
     trim = f"atrim=end={keep_seconds:.6f}," if keep_seconds is not None else ""
     graph = f"[0:a:0]{LARGE_BLOCKS},asplit[a][b];[a]{trim}ebur128=peak=true:framelog=verbose[m]"
     outputs = ["-map", "[m]", "-f", "null", "-", "-map", "[b]", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
@@ -87,7 +94,7 @@ async def measure(
     if where is None:  # a take that is too short plays up to its own fade-out only
         short = keep_seconds is not None and is_short_of(measures, keep_seconds)
         where = Where(until_seconds=measures.played_out_seconds if short else None)
-    return await asyncio.to_thread(_know, measures, heard, where)
+    return await asyncio.to_thread(_know, measures, heard, where, near_bpm)
 
 
 async def begins_to_play(program: Path, path: Path, seconds: float) -> bool:
@@ -113,9 +120,9 @@ async def _listen(stream: asyncio.StreamReader, listener: Listener) -> None:
         await asyncio.to_thread(listener.add, block)
 
 
-def _know(measures: Measures, heard: Heard, where: Where) -> Measures:
+def _know(measures: Measures, heard: Heard, where: Where, near_bpm: float | None) -> Measures:
     findings = {"lufs": measures.lufs, "peak_dbtp": measures.peak_dbtp} | findings_of(heard, where)
-    return replace(measures, findings=findings, curve=curve_of(heard), acoustic_hash=acoustic_hash(heard))
+    return replace(measures, findings=findings, curve=curve_of(heard, near_bpm), acoustic_hash=acoustic_hash(heard))
 
 
 async def _read_up_to(stream: asyncio.StreamReader, size: int) -> bytes:

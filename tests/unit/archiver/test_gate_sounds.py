@@ -116,6 +116,7 @@ async def test_the_curve_is_as_loud_as_the_meter_says(tmp_path: Path) -> None:
     loud = 10 * np.log10(np.mean([10 ** (point["lufs"] / 10) for point in measures.curve]))
     assert loud == pytest.approx(measures.lufs, abs=0.3)
     assert all(100 < point["centroid_hz"] < 2000 for point in measures.curve)
+    assert {point["bpm"] for point in measures.curve} == {None}  # nothing was planned
     assert measures.findings["range_lu"] == pytest.approx(measures.range_lu, abs=0.5)
 
 

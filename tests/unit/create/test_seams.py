@@ -47,7 +47,8 @@ def test_the_archiver_reads_length_loudness_and_the_end() -> None:
     for index, words in enumerate(template_texts(plan, "fr").segments):
         wanted = Wanted.from_plan(json.loads(json.dumps(stored_segment(plan, index, words).plan)))
         segment = plan.segments[index]
-        assert wanted == Wanted(segment.file_seconds * SAMPLE_RATE, segment.loudness_lufs, index == 5)
+        bpm = (segment.bpm_start + segment.bpm_end) / 2
+        assert wanted == Wanted(segment.file_seconds * SAMPLE_RATE, segment.loudness_lufs, index == 5, bpm)
 
 
 def test_a_stored_plan_with_what_the_row_adds_is_read_back() -> None:
