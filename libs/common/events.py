@@ -114,8 +114,21 @@ class SegmentDelivered(SegmentEvent):
     takes: list[Take]
 
 
+class Part(BaseModel):
+    """A stretch of a source's take in a file, in seconds of that take."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    source: str
+    take: int | None = None
+    from_seconds: Seconds
+    to_seconds: Seconds
+
+
 class SegmentComplete(SegmentEvent):
-    """The file is checked and stored; it can be signed."""
+    """The file is checked and stored; it can be signed.
+
+    Offset, take and gain are of the preview that is shown now: a sound's place in it minus its place in the file.
+    """
 
     topic = Topic.SEGMENT_COMPLETE
     attempt_id: UUID
@@ -123,6 +136,12 @@ class SegmentComplete(SegmentEvent):
     duration_seconds: Seconds
     size_bytes: int
     sha256: Sha256Hex
+    preview_offset_ms: float | None = None
+    same_take: bool = False
+    preview_gain_db: float | None = None
+    quiet_points_ms: list[int] = []
+    peaks: list[Annotated[int, Field(ge=0, le=100)]] = []
+    parts: list[Part] = []
 
 
 class SegmentFailed(SegmentEvent):

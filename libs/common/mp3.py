@@ -159,6 +159,15 @@ def scan_bytes(view: bytes | mmap.mmap) -> Layout:
     return Layout(first, start, position - start, frames, constant, gaps, clean)
 
 
+def frames_begin(path: Path) -> int:
+    """The byte of the first frame, an Info frame included: behind tags and zeros. Raises `NotMp3Error`."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        found = _first_frame(view)
+    if found is None:
+        raise NotMp3Error("expected two MP3 frames in a row, found none")
+    return found[0]
+
+
 def frames_end(path: Path, layout: Layout, frames: int) -> int:
     """The byte behind the first `frames` audio frames of a scanned file."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:

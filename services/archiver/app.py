@@ -92,7 +92,7 @@ def _lanes(settings: Settings, tools: Tools, copies: GrowingCopies) -> dict[str,
     lane = partial(Lane, database=tools.database, time_scale=tools.time_scale)
     return {
         "previews": lane("preview", settings.archiver_previews, partial(copy_preview, tools=tools, copies=copies)),
-        "finals": lane("final", settings.archiver_workers, partial(archive_final, tools=tools)),
+        "finals": lane("final", settings.archiver_workers, partial(archive_final, tools=tools, copies=copies)),
     }
 
 

@@ -40,6 +40,10 @@ class Order:
     metadata: Mapping[str, Any]
     run_id: UUID
     track: str
+    locale: str
+    segment_index: int
+    segments_count: int
+    plan_hash: str
 
     @property
     def final_key(self) -> str:
@@ -89,7 +93,9 @@ UPDATE archive_jobs SET lease_until = 'epoch' WHERE attempt_id = $1 AND kind = $
 
 _ORDER: Final = """
 SELECT a.id AS attempt_id, a.attempt_no, a.provider, a.rank, a.alive, a.facts,
-       s.id AS segment_id, s.status AS segment_status, s.plan, s.metadata, r.id AS run_id, r.track
+       s.id AS segment_id, s.status AS segment_status, s.plan, s.metadata, r.id AS run_id, r.track,
+       r.locale, s.segment_index, coalesce(r.plan ->> 'plan_hash', '') AS plan_hash,
+       (SELECT count(*) FROM parcours_segments every WHERE every.run_id = r.id)::integer AS segments_count
 FROM segment_attempts a JOIN parcours_segments s ON s.id = a.segment_id JOIN parcours_runs r ON r.id = s.run_id
 WHERE a.id = $1
 """
@@ -241,6 +247,14 @@ async def mark_surplus(connection: Connection, attempt_id: UUID) -> bool:
 async def ask_other_previews(connection: Connection, segment_id: UUID, attempt_id: UUID) -> None:
     """Insert preview jobs for the other live attempts of a segment."""
     await connection.execute(_OTHER_PREVIEWS, segment_id, attempt_id)
+
+
+async def shown_preview(connection: Connection, segment_id: UUID) -> str | None:
+    """The place of the preview that a segment shows."""
+    path: str | None = await connection.fetchval(
+        "SELECT metadata ->> 'preview_path' FROM parcours_segments WHERE id = $1", segment_id
+    )
+    return path
 
 
 async def published_attempt(connection: Connection, segment_id: UUID, preview_path: str) -> UUID | None:

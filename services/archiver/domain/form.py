@@ -59,7 +59,8 @@ class Wanted:
 class Measures:
     """A decoded take. `samples` count at `sample_rate`; `lufs` and `peak_dbtp` are of what the plan keeps of it.
 
-    `levels_db` has one RMS value a second; `findings` are what the gate judges; `curve` has one point each 15 s.
+    `levels_db` has one RMS value a second; `findings` are what the gate judges; `curve` has one point each 15 s;
+    `peaks` are the waveform that is drawn, `quiet_points_ms` where a player may change over.
     """
 
     samples: int
@@ -72,6 +73,8 @@ class Measures:
     findings: Mapping[str, float] = field(default_factory=dict)
     curve: Sequence[Mapping[str, Any]] = ()
     acoustic_hash: str = ""
+    peaks: Sequence[int] = ()
+    quiet_points_ms: Sequence[int] = ()
 
     @property
     def seconds(self) -> float:

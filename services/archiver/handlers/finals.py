@@ -19,9 +19,12 @@ from libs.common.metrics import Metric
 from libs.common.objects import ObjectError, ObjectExists
 from libs.common.outbox import announce
 from services.archiver import storage
+from services.archiver.domain.alignment import Alignment, only_of_what_is_shown
 from services.archiver.domain.failures import GATE, Code, GiveUp, MayPass
 from services.archiver.handlers import publishing
-from services.archiver.handlers.describing import count_waste, describe
+from services.archiver.handlers.aligning import align
+from services.archiver.handlers.describing import MEASURED, count_waste, describe, plays_a_refused_take
+from services.archiver.handlers.growing import GrowingCopies
 from services.archiver.handlers.taking import Made, make_file
 from services.archiver.handlers.tools import Tools
 from services.archiver.storage import Job, Order
@@ -46,7 +49,7 @@ class Stored:
     measures: Mapping[str, Any]
 
 
-async def archive_final(job: Job, *, tools: Tools) -> None:
+async def archive_final(job: Job, *, tools: Tools, copies: GrowingCopies) -> None:
     """Bring a job of kind `final` to its end; raises `MayPass` or the store's error when it should be tried again."""
     async with tools.database.connection() as connection:
         order = await storage.read_order(connection, job.attempt_id)
@@ -60,7 +63,7 @@ async def archive_final(job: Job, *, tools: Tools) -> None:
         if job.tries > 1 and (stored := await _recognise(order, tools)):
             await _complete(job, order, stored, tools)
         else:
-            await _make_and_store(job, order, tools)
+            await _make_and_store(job, order, tools, copies)
     except GiveUp as failure:
         await _give_up(job, order, failure, tools)
     except MayPass as pause:
@@ -75,23 +78,25 @@ async def archive_final(job: Job, *, tools: Tools) -> None:
         await _give_up(job, order, GiveUp(Code.ARCHIVE_ERROR, type(error).__name__), tools)
 
 
-async def _make_and_store(job: Job, order: Order, tools: Tools) -> None:
+async def _make_and_store(job: Job, order: Order, tools: Tools, copies: GrowingCopies) -> None:
     with tools.room() as folder:
         made = await make_file(order, folder=folder, tools=tools)
         reach("after_download")
+        formed = made.formed
+        alignment = await align(order, formed.path, formed.parts, folder=folder, tools=tools, copies=copies)
         async with tools.database.connection() as held, storage.alone_with(held, order.segment_id):
             now = await storage.read_order(held, order.attempt_id)
             if now is None or now.segment_status == "complete":
                 await _drop_surplus(job, order, tools)
             else:
-                await _complete(job, order, await _store(order, made, tools), tools)
+                await _complete(job, order, await _store(order, made, alignment, tools), tools)
 
 
-async def _store(order: Order, made: Made, tools: Tools) -> Stored:
+async def _store(order: Order, made: Made, alignment: Alignment, tools: Tools) -> Stored:
     """Say what is about to be stored, then store it; what another attempt stored before is recognised instead."""
     path = made.formed.path
     sha256 = await asyncio.to_thread(_hash, path)
-    stored = Stored(order.attempt_id, sha256, describe(made, path.stat().st_size))
+    stored = Stored(order.attempt_id, sha256, describe(order, made, alignment, path.stat().st_size))
     async with tools.database.transaction() as connection:
         await storage.note_candidate(connection, order.attempt_id, sha256, stored.measures)
     reach("before_put")
@@ -132,6 +137,7 @@ def _unknown_object(order: Order) -> Stored:
 async def _complete(job: Job, order: Order, stored: Stored, tools: Tools) -> None:
     async with tools.database.transaction(Channel.OUTBOX) as connection:
         await lock_run(connection, order.run_id)
+        notes = only_of_what_is_shown(stored.measures, await publishing.shown(connection, order))
         moved = await move_segment(
             connection,
             order.segment_id,
@@ -139,13 +145,15 @@ async def _complete(job: Job, order: Order, stored: Stored, tools: Tools) -> Non
             storage_path=order.final_key,
             duration_seconds=round(stored.measures["duration_ms"] / 1000),
             once={"suno_download_url": stored.measures["original_url"]},
-            notes={name: value for name, value in stored.measures.items() if name != "original_url"}
+            notes={name: value for name, value in notes.items() if name != "original_url"}
             | {"sha256": stored.sha256.hex()},
         )
         waited = None
         if moved is not None:
             await storage.mark_stored(connection, stored.attempt_id, stored.sha256, stored.measures)
-            await announce(connection, _news(order, stored))
+            await announce(connection, _news(order, stored, notes))
+            if plays_a_refused_take(notes):
+                await publishing.withdraw(connection, order)
             waited = await _seconds_since_request(connection, moved)
         surplus = await storage.mark_surplus(connection, order.attempt_id)
         await storage.delete_job(connection, job)
@@ -176,7 +184,7 @@ async def _give_up(job: Job, order: Order, failure: GiveUp, tools: Tools) -> Non
                 ),
             )
             if failure.code in GATE:
-                await publishing.withdraw(connection, order)
+                await publishing.replace(connection, order)
         await storage.delete_job(connection, job)
     if number is not None:
         metrics.count(Metric.SEGMENT_ERRORS, track=order.track, provider=order.provider, error_code=failure.code)
@@ -197,7 +205,7 @@ async def _drop_surplus(job: Job, order: Order, tools: Tools) -> None:
         _count_surplus(order)
 
 
-def _news(order: Order, stored: Stored) -> SegmentComplete:
+def _news(order: Order, stored: Stored, notes: Mapping[str, Any]) -> SegmentComplete:
     return SegmentComplete(
         run_id=order.run_id,
         segment_id=order.segment_id,
@@ -206,6 +214,7 @@ def _news(order: Order, stored: Stored) -> SegmentComplete:
         duration_seconds=stored.measures["duration_ms"] / 1000,
         size_bytes=stored.measures["size_bytes"],
         sha256=stored.sha256.hex(),
+        **{name: notes[name] for name in MEASURED if name in notes},
     )
 
 

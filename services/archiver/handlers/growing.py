@@ -7,7 +7,6 @@ import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Final
-from uuid import UUID
 
 CHUNK: Final = 64 * 1024  # bytes
 
@@ -79,20 +78,20 @@ class GrowingCopy:
 
 
 class GrowingCopies:
-    """The copies this process is making, by segment."""
+    """The copies this process is making, by the place where each is to be kept."""
 
     def __init__(self) -> None:
-        self._held: dict[UUID, GrowingCopy] = {}
+        self._held: dict[str, GrowingCopy] = {}
 
-    def begin(self, segment_id: UUID, path: Path) -> GrowingCopy:
+    def begin(self, key: str, path: Path) -> GrowingCopy:
         """Hold a new copy; one that was there goes on without new readers."""
-        copy = self._held[segment_id] = GrowingCopy(path)
+        copy = self._held[key] = GrowingCopy(path)
         return copy
 
-    def find(self, segment_id: UUID) -> GrowingCopy | None:
-        return self._held.get(segment_id)
+    def find(self, key: str) -> GrowingCopy | None:
+        return self._held.get(key)
 
-    def forget(self, segment_id: UUID, copy: GrowingCopy) -> None:
+    def forget(self, key: str, copy: GrowingCopy) -> None:
         """Hold it no more; who reads it reads on."""
-        if self._held.get(segment_id) is copy:
-            del self._held[segment_id]
+        if self._held.get(key) is copy:
+            del self._held[key]

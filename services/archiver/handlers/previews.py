@@ -22,6 +22,10 @@ LOOK_BYTES: Final = 16 * 1024  # between two looks whether it plays: 1 s of a 12
 _log = structlog.get_logger()
 
 
+class NoLongerWanted(Exception):  # noqa: N818 - named after what it means for the copy
+    """Nobody will hear this preview."""
+
+
 async def copy_preview(job: Job, *, tools: Tools, copies: GrowingCopies) -> None:
     """Bring a job of kind `preview` to its end; raises `MayPass` or the store's error when it should be tried again.
 
@@ -37,6 +41,8 @@ async def copy_preview(job: Job, *, tools: Tools, copies: GrowingCopies) -> None
             await _copy(order, tools, copies)
         else:  # a worker before us died between keeping and showing it
             await _show(order, tools)
+    except NoLongerWanted:
+        pass
     except GiveUp as failure:
         _log.info("preview_given_up", error_code=str(failure.code), segment_id=str(order.segment_id))
         await _take_back(order, tools)
@@ -61,7 +67,7 @@ def _is_wanted(order: Order) -> bool:
 
 async def _copy(order: Order, tools: Tools, copies: GrowingCopies) -> None:
     with tools.room() as folder:
-        copy = copies.begin(order.segment_id, folder / "preview.mp3")
+        copy = copies.begin(order.preview_key, folder / "preview.mp3")
         try:
             if not await _follow(order, copy, tools):
                 raise GiveUp(Code.TOO_SHORT, f"{copy.size} bytes")
@@ -69,18 +75,23 @@ async def _copy(order: Order, tools: Tools, copies: GrowingCopies) -> None:
         finally:
             if not copy.ended:
                 copy.end(broken=True)
-            copies.forget(order.segment_id, copy)
+            copies.forget(order.preview_key, copy)
 
 
 async def _follow(order: Order, copy: GrowingCopy, tools: Tools) -> bool:
-    """Copy the stream to its end and show it on the way; whether it ever played."""
+    """Copy the stream to its end and show it on the way; whether it ever played.
+
+    Raises `NoLongerWanted` when it may not be shown any more: its take was refused, or its final came first.
+    """
     shown, looked = False, 0
     async with tools.files.stream(preview_url(order) or "") as chunks:
         async for chunk in chunks:
             copy.add(chunk)
             if not shown and copy.size - looked >= LOOK_BYTES:
                 looked = copy.size
-                shown = await begins_to_play(tools.ffmpeg, copy.path, PLAYABLE_SECONDS) and await _show(order, tools)
+                shown = await begins_to_play(tools.ffmpeg, copy.path, PLAYABLE_SECONDS)
+                if shown:
+                    await _show(order, tools)
     copy.end(broken=False)
     plays = shown or (copy.size > 0 and await begins_to_play(tools.ffmpeg, copy.path, PLAYABLE_SECONDS))
     if plays and not shown:
@@ -89,6 +100,10 @@ async def _follow(order: Order, copy: GrowingCopy, tools: Tools) -> bool:
 
 
 async def _keep(order: Order, copy: GrowingCopy, tools: Tools) -> None:
+    """Store what is shown; the take may have been refused while its preview still grew."""
+    async with tools.database.connection() as connection:
+        if await storage.shown_preview(connection, order.segment_id) != order.preview_key:
+            raise NoLongerWanted
     try:
         await tools.objects.put(
             order.preview_key,
@@ -102,17 +117,18 @@ async def _keep(order: Order, copy: GrowingCopy, tools: Tools) -> None:
         _log.info("preview_kept_before", segment_id=str(order.segment_id))
 
 
-async def _show(order: Order, tools: Tools) -> bool:
+async def _show(order: Order, tools: Tools) -> None:
     async with tools.database.transaction(Channel.OUTBOX) as connection:
         await lock_run(connection, order.run_id)
-        await publishing.publish(connection, order)
-    return True
+        shown = await publishing.publish(connection, order)
+    if not shown:
+        raise NoLongerWanted
 
 
 async def _take_back(order: Order, tools: Tools) -> None:
     async with tools.database.transaction(Channel.OUTBOX, Channel.ARCHIVE) as connection:
         await lock_run(connection, order.run_id)
-        await publishing.withdraw(connection, order)
+        await publishing.replace(connection, order)
 
 
 async def _end(job: Job, tools: Tools) -> None:

@@ -32,14 +32,14 @@ class Previews:
 
         Raises `MayPass` when it cannot be opened now.
         """
-        copy = self._copies.find(segment_id)
+        order = await self._shown(segment_id)
+        if order is None:
+            return None
+        copy = self._copies.find(order.preview_key)
         if copy is None:
-            order = await self._shown(segment_id)
-            if order is None:
-                return None
             if await self._tools.objects.head(order.preview_key) is not None:
                 return self._tools.objects.read(order.preview_key)
-            copy = self._copies.find(segment_id) or await self._open(order)
+            copy = self._copies.find(order.preview_key) or await self._open(order)
         return copy.read() if await copy.begun() else None
 
     async def close(self) -> None:
@@ -50,9 +50,7 @@ class Previews:
 
     async def _shown(self, segment_id: UUID) -> Order | None:
         async with self._tools.database.connection() as connection:
-            path = await connection.fetchval(
-                "SELECT metadata ->> 'preview_path' FROM parcours_segments WHERE id = $1", segment_id
-            )
+            path = await storage.shown_preview(connection, segment_id)
             attempt_id = await storage.published_attempt(connection, segment_id, path) if path else None
             order = await storage.read_order(connection, attempt_id) if attempt_id else None
         return order if order is not None and preview_url(order) else None
@@ -72,7 +70,7 @@ class Previews:
 
     async def _follow(self, order: Order, began: "asyncio.Future[GrowingCopy]") -> None:
         with self._tools.room() as folder:
-            copy = self._copies.begin(order.segment_id, folder / "preview.mp3")
+            copy = self._copies.begin(order.preview_key, folder / "preview.mp3")
             began.set_result(copy)
             try:
                 async with self._tools.files.stream(preview_url(order) or "") as chunks:
@@ -84,4 +82,4 @@ class Previews:
             finally:
                 if not copy.ended:
                     copy.end(broken=True)
-                self._copies.forget(order.segment_id, copy)
+                self._copies.forget(order.preview_key, copy)

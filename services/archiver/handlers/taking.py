@@ -13,8 +13,9 @@ from services.archiver.domain import form, gate
 from services.archiver.domain.failures import Code, GiveUp, MayPass
 from services.archiver.domain.form import Wanted
 from services.archiver.domain.gate import Mode, Refused, Verdict
+from services.archiver.handlers.labelling import tagging
 from services.archiver.handlers.tools import Tools
-from services.archiver.sound.coding import Formed, bring_to_form, keep_as_received
+from services.archiver.sound.coding import Formed, Label, bring_to_form, keep_as_received
 from services.archiver.sound.measure import Take, inspect
 from services.archiver.storage import Order
 
@@ -54,7 +55,7 @@ async def make_file(order: Order, *, folder: Path, tools: Tools) -> Made:
     takes = _Takes(urls, wanted, mode, folder=folder, tools=tools)
     while got := await takes.enough():
         try:
-            formed, verdicts = await _form(got, wanted, mode, folder=folder, tools=tools)
+            formed, verdicts = await _form(got, wanted, mode, tagging(order), folder=folder, tools=tools)
         except GiveUp as failure:
             takes.refuse(got[0], failure)
         else:
@@ -65,13 +66,13 @@ async def make_file(order: Order, *, folder: Path, tools: Tools) -> Made:
 
 
 async def _form(
-    got: Sequence[_Got], wanted: Wanted | None, mode: Mode, *, folder: Path, tools: Tools
+    got: Sequence[_Got], wanted: Wanted | None, mode: Mode, label: Label, *, folder: Path, tools: Tools
 ) -> tuple[Formed, tuple[Verdict, ...]]:
     """Bring takes to form and judge what became of them."""
     takes = [one.take for one in got]
     if wanted is None:
-        return await keep_as_received(tools.ffmpeg, takes[0], folder), ()
-    formed = await bring_to_form(tools.ffmpeg, takes, wanted, folder)
+        return await keep_as_received(tools.ffmpeg, takes[0], folder, label), ()
+    formed = await bring_to_form(tools.ffmpeg, takes, wanted, folder, label)
     measures = formed.measures
     findings = dict(measures.findings) | {
         "duration_error_ms": round(1000 * abs(measures.samples - wanted.samples) / form.SAMPLE_RATE, 3),

@@ -1,11 +1,11 @@
-"""Owns writing a segment's file: whole frames kept as they are, or coded anew, with our Info frame in front (§6.2)."""
+"""Owns writing a segment's file: frames kept or coded anew, our Info frame in front of them, the label before it."""
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from libs.common import mp3
 from services.archiver.domain.containers import Container
@@ -33,6 +33,10 @@ PEAK_METER: Final = "ebur128=peak=true:framelog=verbose"
 CORRECTIONS: Final = 2  # a limiter's true peak is known afterwards only; each is a coding more
 CEILING_STEP_DB: Final = 0.1  # further below than the excess: the meter rounds to as much
 
+Parts = list[dict[str, Any]]
+Label = Callable[[Sequence[Mapping[str, Any]]], bytes]
+"""The bytes in front of a file made of these parts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Formed:
@@ -43,30 +47,47 @@ class Formed:
 
     path: Path
     measures: Measures
-    parts: list[dict[str, object]]
+    parts: Parts
     coded: bool
     peak_before_dbtp: float | None = None
 
 
-async def bring_to_form(program: Path, takes: Sequence[Take], wanted: Wanted, folder: Path) -> Formed:
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where to write, and the label that stands in front."""
+
+    path: Path
+    tag: bytes
+
+
+def unlabelled(_parts: Sequence[Mapping[str, Any]]) -> bytes:
+    """Say nothing of a file."""
+    return b""
+
+
+async def bring_to_form(
+    program: Path, takes: Sequence[Take], wanted: Wanted, folder: Path, label: Label = unlabelled
+) -> Formed:
     """Write the file of a segment, exactly as long as wanted; raises `GiveUp` when ffmpeg cannot."""
     target = folder / "final.mp3"
     first = takes[0]
     if first.layout is not None and stays_coded(first, wanted):
-        await asyncio.to_thread(cut_frames, first.path, first.layout, wanted.samples, target)
+        parts = _whole(first, wanted.seconds)
+        await asyncio.to_thread(cut_frames, first.path, first.layout, wanted.samples, target, label(parts))
         measures = replace(first.measures, samples=wanted.samples)
-        return Formed(target, measures, _whole(first, wanted.seconds), coded=False)
+        return Formed(target, measures, parts, coded=False)
     recipe = plan_form([take.measures for take in takes], wanted)
-    measures, before = await _code(program, takes, recipe, target, wanted.bpm)
+    parts = [_record(takes[part.take - 1], part.seconds) for part in recipe.parts]
+    labelled = _Target(target, label(parts))
+    measures, before = await _code(program, takes, recipe, labelled, wanted.bpm)
     for _ in range(CORRECTIONS):
         better = _correct(recipe, measures, before, wanted)
         if better is None:
             break
         recipe = better
-        measures, before = await _code(program, takes, recipe, target, wanted.bpm)
+        measures, before = await _code(program, takes, recipe, labelled, wanted.bpm)
     if abs(measures.samples - wanted.samples) > EXACT_SAMPLES:
         raise GiveUp(Code.DURATION_OFF, f"{measures.samples} samples for {wanted.samples}")
-    parts = [_record(takes[part.take - 1], part.seconds) for part in recipe.parts]
     return Formed(target, measures, parts, coded=True, peak_before_dbtp=before)
 
 
@@ -83,16 +104,18 @@ def _correct(recipe: Recipe, measures: Measures, before: float, wanted: Wanted) 
     return replace(recipe, parts=tuple(replace(part, gain_db=part.gain_db + off) for part in recipe.parts))
 
 
-async def keep_as_received(program: Path, take: Take, folder: Path) -> Formed:
-    """The file as it came, coded anew only if it is no MP3 (the mode `record`)."""
-    if take.layout is not None:
-        return Formed(take.path, take.measures, _whole(take, take.measures.seconds), coded=False)
+async def keep_as_received(program: Path, take: Take, folder: Path, label: Label = unlabelled) -> Formed:
+    """The frames as they came, coded anew only if it is no MP3 (the mode `record`); our label for theirs."""
     target = folder / "final.mp3"
+    parts = _whole(take, take.measures.seconds)
+    if take.layout is not None:
+        await asyncio.to_thread(_relabel, take.path, label(parts), target)
+        return Formed(target, take.measures, parts, coded=False)
     samples = round(take.measures.seconds * SAMPLE_RATE)
     graph = f"[0:a:0]{_common()},atrim=end_sample={samples},apad=whole_len={samples}[out]"
-    await _encode(program, ffmpeg.source(take.path, take.container), graph, samples, target)
+    await _encode(program, ffmpeg.source(take.path, take.container), graph, samples, _Target(target, label(parts)))
     measures = await measure(program, target, Container.MP3, keep_seconds=None)
-    return Formed(target, measures, _whole(take, measures.seconds), coded=True)
+    return Formed(target, measures, parts, coded=True)
 
 
 def stays_coded(take: Take, wanted: Wanted) -> bool:
@@ -104,8 +127,8 @@ def stays_coded(take: Take, wanted: Wanted) -> bool:
     return enough and may_stay_coded(take.measures, wanted)
 
 
-def cut_frames(source: Path, layout: mp3.Layout, samples: int, target: Path) -> None:
-    """Copy as many whole frames as the length needs, behind an Info frame that hides the rest; blocking."""
+def cut_frames(source: Path, layout: mp3.Layout, samples: int, target: Path, tag: bytes = b"") -> None:
+    """Copy as many whole frames as the length needs, behind a tag and an Info frame that hides the rest; blocking."""
     delay = _delay(layout)
     frames = layout.frames
     if layout.samples != samples:  # an exact file keeps all its frames
@@ -113,7 +136,7 @@ def cut_frames(source: Path, layout: mp3.Layout, samples: int, target: Path) -> 
     end = mp3.frames_end(source, layout, frames)
     size = end - layout.audio_start
     head = mp3.info_frame(layout.first, frames=frames, audio_bytes=size, samples=samples, delay=delay)
-    _write(source, layout.audio_start, size, head, target)
+    _write(source, layout.audio_start, size, tag + head, target)
 
 
 def _delay(layout: mp3.Layout) -> int:
@@ -122,13 +145,13 @@ def _delay(layout: mp3.Layout) -> int:
 
 
 async def _code(
-    program: Path, takes: Sequence[Take], recipe: Recipe, target: Path, near_bpm: float | None
+    program: Path, takes: Sequence[Take], recipe: Recipe, target: _Target, near_bpm: float | None
 ) -> tuple[Measures, float]:
     """Write a recipe; returns what the file measures and its true peak before coding."""
     sources = [argument for part in recipe.parts for argument in ffmpeg.source(*_file(takes[part.take - 1]))]
     log = await _encode(program, sources, graph_of(recipe), recipe.samples, target)
     where = Where(until_seconds=recipe.fade_from_seconds, joins=recipe.joins)
-    measures = await measure(program, target, Container.MP3, keep_seconds=None, where=where, near_bpm=near_bpm)
+    measures = await measure(program, target.path, Container.MP3, keep_seconds=None, where=where, near_bpm=near_bpm)
     if needs_meter(recipe):
         return measures, read_summary(log.lines, "peak_dbtp")
     part = recipe.parts[0]
@@ -168,8 +191,8 @@ def _common() -> str:
     return f"aresample={SAMPLE_RATE},aformat=sample_fmts=fltp:channel_layouts=stereo"
 
 
-async def _encode(program: Path, sources: Sequence[str], graph: str, samples: int, target: Path) -> ffmpeg.Log:
-    bare = target.with_suffix(".frames")
+async def _encode(program: Path, sources: Sequence[str], graph: str, samples: int, target: _Target) -> ffmpeg.Log:
+    bare = target.path.with_suffix(".frames")
     coder = ["-c:a", "libmp3lame", "-b:a", f"{KILOBITS}k", "-ar", str(SAMPLE_RATE), "-ac", "2", "-map_metadata", "-1"]
     plain = ["-write_xing", "0", "-id3v2_version", "0", "-f", "mp3", "-y", f"file:{bare}"]
     log = await ffmpeg.run(program, [*sources, "-filter_complex", graph, "-map", "[out]", *coder, *plain])
@@ -177,11 +200,16 @@ async def _encode(program: Path, sources: Sequence[str], graph: str, samples: in
     return log
 
 
-def _put_info_in_front(bare: Path, samples: int, target: Path) -> None:
+def _put_info_in_front(bare: Path, samples: int, target: _Target) -> None:
     layout = mp3.scan(bare)
     head = mp3.info_frame(layout.first, frames=layout.frames, audio_bytes=layout.audio_bytes, samples=samples)
-    _write(bare, layout.audio_start, layout.audio_bytes, head, target)
+    _write(bare, layout.audio_start, layout.audio_bytes, target.tag + head, target.path)
     bare.unlink()
+
+
+def _relabel(source: Path, tag: bytes, target: Path) -> None:
+    begin = mp3.frames_begin(source)
+    _write(source, begin, source.stat().st_size - begin, tag, target)
 
 
 def _write(source: Path, start: int, size: int, head: bytes, target: Path) -> None:
@@ -192,10 +220,10 @@ def _write(source: Path, start: int, size: int, head: bytes, target: Path) -> No
         file.truncate(len(head) + size)
 
 
-def _whole(take: Take, seconds: float) -> list[dict[str, object]]:
+def _whole(take: Take, seconds: float) -> Parts:
     return [_record(take, seconds)]
 
 
-def _record(take: Take, seconds: float) -> dict[str, object]:
+def _record(take: Take, seconds: float) -> dict[str, Any]:
     """One entry of the recipe that is kept with the segment (§2.4)."""
     return {"source": "provider", "take": take.number, "from_seconds": 0.0, "to_seconds": round(seconds, 3)}

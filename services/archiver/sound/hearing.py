@@ -39,6 +39,7 @@ class Heard:
     longest_clip: int = 0
     sums: Exact = field(default_factory=lambda: np.zeros(2))
     power: list[Floats] = field(default_factory=list)  # of both channels, mean of each 10 ms
+    loudest: list[Floats] = field(default_factory=list)  # the larger of both channels, most of each 10 ms
     voice: list[Floats] = field(default_factory=list)  # power of 300–3400 Hz of each 10 ms
     seconds: list[Floats] = field(default_factory=list)
     frames: list[Floats] = field(default_factory=list)
@@ -87,6 +88,7 @@ class Listener:
         right = _finite(sound[:, 1]) if heard.channels > 1 else left
         begin, heard.samples = heard.samples, heard.samples + len(sound)
         heard.power.append((_means(left * left, heard.hop) + _means(right * right, heard.hop)) * HALF)
+        heard.loudest.append(_most(np.maximum(np.abs(left), np.abs(right)), heard.hop))
         keep = len(left) if self._keep_seconds is None else round(self._keep_seconds * heard.rate) - begin
         if keep > 0:
             self._judge(left[:keep], right[:keep])
@@ -159,6 +161,12 @@ def _means(values: Floats, size: int) -> Floats:
     count = len(values) // size
     means: Floats = values[: count * size].reshape(count, size).mean(axis=1)
     return means
+
+
+def _most(values: Floats, size: int) -> Floats:
+    count = len(values) // size
+    most: Floats = values[: count * size].reshape(count, size).max(axis=1)
+    return most
 
 
 def _spectra(frames: Floats) -> Floats:

@@ -15,6 +15,7 @@ from services.archiver.domain.form import Measures, is_short_of
 from services.archiver.sound import ffmpeg
 from services.archiver.sound.findings import SILENCE_DB, Where, acoustic_hash, curve_of, findings_of, levels_of
 from services.archiver.sound.hearing import Heard, Listener
+from services.archiver.sound.outline import peaks_of, quiet_points_of
 
 DECLARED_SHARE: Final = 0.995  # of what the file says it holds must decode (§4)
 WHOLE_FRAMES_SECONDS: Final = 0.5  # the demuxer reads ahead; the last frame of a growing file is not whole
@@ -122,7 +123,14 @@ async def _listen(stream: asyncio.StreamReader, listener: Listener) -> None:
 
 def _know(measures: Measures, heard: Heard, where: Where, near_bpm: float | None) -> Measures:
     findings = {"lufs": measures.lufs, "peak_dbtp": measures.peak_dbtp} | findings_of(heard, where)
-    return replace(measures, findings=findings, curve=curve_of(heard, near_bpm), acoustic_hash=acoustic_hash(heard))
+    return replace(
+        measures,
+        findings=findings,
+        curve=curve_of(heard, near_bpm),
+        acoustic_hash=acoustic_hash(heard),
+        peaks=peaks_of(heard),
+        quiet_points_ms=quiet_points_of(heard),
+    )
 
 
 async def _read_up_to(stream: asyncio.StreamReader, size: int) -> bytes:

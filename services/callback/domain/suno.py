@@ -8,6 +8,7 @@ from services.callback.domain.addresses import as_url
 from services.callback.domain.news import (
     NO_AUDIO,
     PROVIDER_ERROR,
+    SECONDS_LIMIT,
     STAGES,
     News,
     Stage,
@@ -22,6 +23,7 @@ from services.callback.domain.news import (
 DIALECT: Final = "suno"
 SUCCESS: Final = 200
 ITEMS_LIMIT: Final = 8  # two are documented
+QUIET_LIMIT: Final = 360  # composer names one a chord; ten minutes have 150
 
 _CODE: Final = re.compile(r"[0-9]{1,5}")
 _Item = Mapping[str, Any]
@@ -102,14 +104,26 @@ def _content(items: Sequence[_Item]) -> tuple[Mapping[str, Any], ...]:
 
 def _song(item: _Item) -> Mapping[str, Any]:
     created = item.get("createTime")
+    measures = item.get("measures")
     facts = {
         "id": as_task_id(item.get("id")),
         "title": as_text(item.get("title")),
         "model": as_text(item.get("model_name")),
         "duration": as_seconds(item.get("duration")),
+        "engine": as_text(item.get("engine")),  # these three are composer's
+        "engine_version": as_text(item.get("engine_version")),
+        "quiet_points_ms": _quiet_points(measures.get("quiet_points_ms") if isinstance(measures, dict) else None),
         "created": created if isinstance(created, int) else as_text(created),
     }
     return {key: value for key, value in facts.items() if value is not None}
+
+
+def _quiet_points(value: object) -> list[int] | None:
+    """Times in a song, in ms; `None` when there are none."""
+    if not isinstance(value, list):
+        return None
+    points = [point for point in value if isinstance(point, int) and not isinstance(point, bool)]
+    return [point for point in points if 0 <= point <= 1000 * SECONDS_LIMIT][:QUIET_LIMIT] or None
 
 
 def _failed(body: Mapping[str, Any], data: Mapping[str, Any], code: str) -> News:

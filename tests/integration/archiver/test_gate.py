@@ -42,11 +42,14 @@ async def test_a_bad_first_take_is_replaced_by_a_good_second_and_both_are_told(
     wasted = counted("gate_wasted_audio_seconds_total", provider="suno")
     segment = await world.segment()
     url = web.give("/good.mp3", sounds.song)
-    attempt_id = await world.delivered(segment, web.give("/bad.mp3", bad), url)
+    attempt_id = await world.delivered(segment, web.give("/bad.mp3", bad), url, preview="https://x.example/p")
+    shown = {"preview_path": f"previews/{segment.segment_id}-1.mp3"}  # of the first take
+    await world.connection.execute("UPDATE parcours_segments SET metadata = $1", shown)
     await carry(tools)
 
-    assert await world.topics() == [COMPLETE]
+    assert await world.topics() == [COMPLETE, PREVIEWED]
     kept = (await world.segment_row(segment))["metadata"]
+    assert (kept["preview_path"], kept["same_take"], await world.jobs()) == (None, False, [])
     assert (kept["suno_download_url"], [part["take"] for part in kept["parts"]]) == (url, [2])
     assert (kept["gate_verdict"], kept["archive_mode"]) == ("passed", "enforce")
     (refused,) = kept["gate_refused"]

@@ -1,6 +1,7 @@
 """A preview is heard as soon as 5 s of it play, kept when it ends, taken back when it breaks; it fails no attempt."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -10,7 +11,9 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from libs.common import problems
+from services.archiver import storage
 from services.archiver.domain.failures import MayPass
+from services.archiver.handlers import publishing
 from services.archiver.handlers.growing import GrowingCopies
 from services.archiver.handlers.serving import Previews
 from services.archiver.handlers.tools import Tools
@@ -84,7 +87,7 @@ async def test_a_growing_preview_is_heard_before_it_ends(
     go_on = asyncio.Semaphore(4)
     await world.first(segment, web.grow("/p", in_pieces(sounds.stream), go_on))
     copying = asyncio.create_task(carry(tools, "preview", copies=copies))
-    await until(lambda: (held := copies.find(segment.segment_id)) is not None and held.size == 4 * PIECE)
+    await until(lambda: (held := copies.find(path_of(segment))) is not None and held.size == 4 * PIECE)
     assert await shown(world, segment) is None  # 4 s are not 5
 
     for _ in range(3):
@@ -121,6 +124,41 @@ async def test_a_preview_that_breaks_is_taken_back_and_a_new_try_shows_it_again(
     await carry(tools, "preview")
     assert await shown(world, segment) == path_of(segment)
     assert await whole(tools.objects, path_of(segment)) == sounds.stream
+
+
+@pytest.mark.parametrize("refused", ["before it is shown", "while it is shown"])
+async def test_a_preview_whose_take_is_refused_is_neither_shown_nor_kept_nor_read(
+    tools: Tools, world: World, web: Web, sounds: Sounds, copies: GrowingCopies, refused: str
+) -> None:
+    segment = await world.segment()
+    go_on = asyncio.Semaphore(4 if refused == "before it is shown" else 8)
+    attempt_id = await world.first(segment, web.grow("/p", in_pieces(sounds.stream), go_on))
+    copying = asyncio.create_task(carry(tools, "preview", copies=copies))
+    await until(lambda: (held := copies.find(path_of(segment))) is not None and held.size >= 4 * PIECE)
+    if refused == "while it is shown":
+        await until_shown(world, segment, path_of(segment))
+    await refuse(tools, attempt_id)
+
+    assert copies.find(path_of(segment)) is not None
+    assert await Previews(tools, copies).find(segment.segment_id) is None
+    for _ in range(30):
+        go_on.release()
+    await copying
+    assert await shown(world, segment) is None
+    assert await tools.objects.head(path_of(segment)) is None
+    told = [payload["preview_path"] for topic, payload in await world.news() if topic == PREVIEWED]
+    assert told == ([] if refused == "before it is shown" else [path_of(segment), None])
+    assert await world.jobs() == []
+
+
+async def refuse(tools: Tools, attempt_id: uuid.UUID) -> None:
+    """Do to an attempt what giving its file up does."""
+    async with tools.database.transaction() as connection:
+        order = await storage.read_order(connection, attempt_id)
+        assert order is not None
+        await connection.execute("UPDATE segment_attempts SET rank = 5 WHERE id = $1", attempt_id)
+        await storage.give_up_attempt(connection, attempt_id, "gate_silence", [])
+        await publishing.replace(connection, order)
 
 
 async def test_a_preview_that_stays_broken_is_replaced_by_another_attempts(

@@ -116,7 +116,7 @@ class World:
 async def carry(tools: Tools, kind: Kind = "final", *, copies: GrowingCopies | None = None) -> None:
     """Carry every due job of a kind to its end, as one worker."""
     work = (
-        partial(archive_final, tools=tools)
+        partial(archive_final, tools=tools, copies=copies or GrowingCopies())
         if kind == "final"
         else partial(copy_preview, tools=tools, copies=copies or GrowingCopies())
     )

@@ -60,4 +60,8 @@ def _order(takes: Sequence[Path], dialect: str, plan: dict[str, Any]) -> Order:
         metadata={},
         run_id=uuid.uuid4(),
         track="stable",
+        locale="fr",
+        segment_index=0,
+        segments_count=1,
+        plan_hash="",
     )

@@ -54,6 +54,21 @@ def test_a_complete_gives_both_songs_whatever_form_their_time_has(name: str, cre
 
 
 @pytest.mark.parametrize(
+    ("named", "kept"),
+    [([4000, 31500], [4000, 31500]), ([True, -1, "4", 4.5, 9e9, 7], [7]), ("4000", None), ([], None), (None, None)],
+)
+def test_composers_engine_and_quiet_points_are_kept_and_nothing_else_under_their_name(
+    named: object, kept: list[int] | None
+) -> None:
+    body = example("suno/complete")
+    more = {"engine": "pad3", "engine_version": "1.0.0", "measures": {"quiet_points_ms": named, "lufs": -16.0}}
+    body["data"]["data"][0] |= more
+    first, second = parsed(body).content
+    assert (first["engine"], first["engine_version"], first.get("quiet_points_ms")) == ("pad3", "1.0.0", kept)
+    assert not {"engine", "engine_version", "quiet_points_ms", "measures", "lufs"} & second.keys()
+
+
+@pytest.mark.parametrize(
     ("name", "code"), [("error_null", "531"), ("error_list", "501"), ("failed", "500"), ("error_text", "408")]
 )
 def test_an_error_keeps_the_providers_code_with_or_without_data(name: str, code: str) -> None:
