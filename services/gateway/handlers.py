@@ -8,13 +8,14 @@ from libs.common.errors import Problem
 from libs.common.identity import Identity
 from services.gateway import storage
 from services.gateway.arc_schemas import RunArc
+from services.gateway.details_schemas import SegmentDetails
 from services.gateway.domain import cursors
 from services.gateway.domain.rates import Rate
 from services.gateway.domain.rollout import Rollout
 from services.gateway.links import MediaLinks
 from services.gateway.schemas import RunLog, RunPage, RunView
 from services.gateway.storage import Row
-from services.gateway.views import log_entries, run_arc, run_summary, run_view
+from services.gateway.views import log_entries, run_arc, run_summary, run_view, segment_details
 
 OPERATOR: Final = "operator"
 FEATURE: Final = "parcours_xl"
@@ -92,6 +93,16 @@ async def read_arc(database: Database, run_id: UUID, identity: Identity) -> RunA
     async with database.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         run = await _accessible(connection, run_id, identity, operators=False)
         return run_arc(run, await storage.segments(connection, run_id))
+
+
+async def read_segment(database: Database, segment_id: UUID, identity: Identity) -> SegmentDetails:
+    """Return what is known of a segment's file, to its owner alone: how loud it is follows how the person felt."""
+    async with database.connection() as connection:
+        segment = await storage.segment(connection, segment_id)
+        if segment is None:
+            raise _unknown()
+        await _accessible(connection, segment["run_id"], identity, operators=False)
+    return segment_details(segment)
 
 
 async def list_runs(database: Database, identity: Identity, limit: int, cursor: str | None) -> RunPage:

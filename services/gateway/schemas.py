@@ -129,6 +129,13 @@ class CreatedRun(Shape):
     calmed: bool = Field(description="the plan was softened, because the person said that it is very hard")
 
 
+class AiMark(Shape):
+    """Who made the music: `true` a model, `procedural` a program without one; `system` names provider and model."""
+
+    music: Literal["true", "procedural"]
+    system: str
+
+
 class SegmentView(Shape):
     """A segment as its listener sees it; `previewUrl` and `finalUrl` are signed, of our origin, good for an hour."""
 
@@ -148,6 +155,8 @@ class SegmentView(Shape):
     preview_gain_db: Annotated[float | None, Field(alias="preview_gain_db")] = None
     quiet_points_ms: Annotated[list[float] | None, Field(alias="quiet_points_ms")] = None
     narration_windows_ms: Annotated[list[list[float]] | None, Field(alias="narration_windows_ms")] = None
+    sha256: str | None = Field(default=None, description="of the finished file, which its ETag repeats")
+    ai: AiMark | None = None
 
 
 class Progress(Shape):

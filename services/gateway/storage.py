@@ -50,6 +50,10 @@ SELECT id, segment_index, title, status, plan, storage_path, duration_seconds, m
 FROM parcours_segments WHERE run_id = $1 ORDER BY segment_index
 """
 
+_SEGMENT: Final = """
+SELECT s.id, s.run_id, s.segment_index, s.metadata FROM parcours_segments s WHERE s.id = $1
+"""
+
 _HISTORY: Final = """
 SELECT h.changed_at, h.from_status, h.to_status, h.changed_by, s.id AS segment_id, s.segment_index
 FROM segment_history h JOIN parcours_segments s ON s.id = h.segment_id
@@ -98,6 +102,11 @@ async def runs(
 
 async def segments(connection: Connection, run_id: UUID) -> list[Row]:
     return rows_to_dicts(await connection.fetch(_SEGMENTS, run_id))
+
+
+async def segment(connection: Connection, segment_id: UUID) -> Row | None:
+    row = await connection.fetchrow(_SEGMENT, segment_id)
+    return dict(row) if row else None
 
 
 async def history(connection: Connection, run_id: UUID) -> list[Row]:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from services.gateway.arc_schemas import ArcSegment, Correlation, MeasuredPoint, PlannedPoint, RunArc, arc_parts
+from services.gateway.details_schemas import SegmentDetails
 from services.gateway.domain import arc
 from services.gateway.domain.attempt_notes import attempt_notes
 from services.gateway.schemas import LogEntry, Progress, RunSummary, RunView, SegmentView
@@ -20,6 +21,7 @@ Address = Callable[[str], Awaitable[str]]
 _MEASURED = ("preview_offset_ms", "same_take", "preview_gain_db", "quiet_points_ms", "narration_windows_ms")
 _PERSONAL = ("emotion_state", "suds_start", "suds_mid", "suds_end", "brief")
 _INTERNAL = frozenset({"version", "takes", "storage_path", "preview_path"})  # providers' addresses, places of ours
+_DETAILS = frozenset({"peaks", "parts"})  # asked for when they are drawn
 _STEPS = ("dispatched", "submitted", "first", "delivered", "finished")
 
 
@@ -68,7 +70,11 @@ def run_arc(run: Row, segments: Sequence[Row]) -> RunArc:
 
 async def event_data(payload: Mapping[str, Any], at: datetime, *, address: Address) -> dict[str, object]:
     """Return what the owner's stream says of one event: no provider's address, our own signed instead."""
-    shown: dict[str, object] = {to_camel(name): value for name, value in payload.items() if name not in _INTERNAL}
+    shown: dict[str, object] = {
+        name if name in _MEASURED else to_camel(name): value
+        for name, value in payload.items()
+        if name not in _INTERNAL | _DETAILS
+    }
     shown["at"] = at
     if "preview_path" in payload:  # null: the preview was withdrawn
         path = payload["preview_path"]
@@ -76,6 +82,24 @@ async def event_data(payload: Mapping[str, Any], at: datetime, *, address: Addre
     if "storage_path" in payload:
         shown["finalUrl"] = await address(payload["storage_path"])
     return shown
+
+
+def segment_details(segment: Row) -> SegmentDetails:
+    """Return what is known of a segment's file."""
+    metadata = segment["metadata"]
+    names = ("sha256", "size_bytes", "duration_ms", "ai", "recipe_hash", "gate_verdict")
+    single = {name: metadata.get(name) for name in names}
+    return SegmentDetails(
+        id=segment["id"],
+        run_id=segment["run_id"],
+        index=segment["segment_index"],
+        parts=metadata.get("parts") or [],
+        peaks=metadata.get("peaks") or [],
+        preview_windows=(metadata.get("preview_compared") or {}).get("windows", []),
+        measures=metadata.get("measures") or {},
+        gate=metadata.get("gate") or [],
+        **single,
+    )
 
 
 def log_entries(history: Sequence[Row], attempts: Sequence[Row], *, for_operators: bool = False) -> list[LogEntry]:
@@ -138,6 +162,8 @@ async def _segment_view(segment: Row, start_seconds: float, address: Address | N
         preview_url=await address(preview) if address is not None and preview else None,
         final_url=await address(final) if address is not None and final and segment["status"] == "complete" else None,
         **{name: metadata.get(name) for name in _MEASURED},
+        sha256=metadata.get("sha256"),
+        ai=metadata.get("ai"),
     )
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.gateway import handlers
 from services.gateway.arc_schemas import RunArc
+from services.gateway.details_schemas import SegmentDetails
 from services.gateway.routes.dependencies import (
     PartsOf,
     RunInPath,
@@ -97,6 +98,16 @@ async def read_log(response: Response, parts: PartsOf, run_id: RunInPath, user: 
 async def read_arc(response: Response, parts: PartsOf, run_id: RunInPath, user: SignedIn) -> RunArc:
     response.headers["cache-control"] = _NO_STORE
     return await handlers.read_arc(parts.database, run_id, user)
+
+
+@router.get(
+    "/v1/segments/{segment_id}",
+    summary="What is known of a segment's file: its waveform, its parts, its checks",
+    responses=problem_responses(400, 401, 403, 404, 429, 503),
+)
+async def read_segment(response: Response, parts: PartsOf, segment_id: SegmentInPath, user: SignedIn) -> SegmentDetails:
+    response.headers["cache-control"] = _NO_STORE
+    return await handlers.read_segment(parts.database, segment_id, user)
 
 
 @router.post(

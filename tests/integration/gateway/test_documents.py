@@ -43,7 +43,12 @@ async def test_the_document_tells_of_every_path_of_the_edge(edge: httpx.AsyncCli
         *(("POST", "/v1/runs"), ("GET", "/v1/runs"), ("GET", "/v1/runs/{run_id}"), ("GET", "/v1/presets")),
         *(("GET", f"/v1/runs/{{run_id}}/{part}") for part in ("events", "log", "arc")),
         ("POST", "/v1/runs/{run_id}/resume"),
-        *(("POST", "/v1/segments/{segment_id}/sign"), ("GET", "/media/parcours-tracks/{key}"), ("POST", "/callback")),
+        *(
+            ("GET", "/v1/segments/{segment_id}"),
+            ("POST", "/v1/segments/{segment_id}/sign"),
+            ("GET", "/media/parcours-tracks/{key}"),
+            ("POST", "/callback"),
+        ),
         *(("POST", f"/functions/v1/parcours-xl-{name}") for name in ("create", "runner", "generate", "callback")),
         *(("GET", "/functions/v1/parcours-xl-runner/logs"), ("POST", "/functions/v1/sign-track")),
         *(("GET", "/api/v1/health"), ("GET", "/v1/health/providers"), ("GET", "/api/health/providers")),

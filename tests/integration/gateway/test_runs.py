@@ -129,7 +129,8 @@ async def test_a_run_is_read_with_what_its_listener_needs(
         await move_segment(
             connection, first, "first", preview_url="https://p/x", once={"first_received_at": stamp}, notes=notes
         )
-        await move_segment(connection, second, "complete", storage_path=key, duration_seconds=605)
+        made = {"sha256": "ab" * 32, "ai": {"music": "true", "system": "suno chirp-v5"}, "peaks": [7] * 600}
+        await move_segment(connection, second, "complete", storage_path=key, duration_seconds=605, notes=made)
     answer = await edge.get(f"/v1/runs/{run.id}", headers=bearer(user))
     assert answer.headers["cache-control"] == "no-store"
     seen = answer.json()
@@ -140,7 +141,49 @@ async def test_a_run_is_read_with_what_its_listener_needs(
     assert (one["finalUrl"], one["preview_offset_ms"], one["same_take"]) == (None, 25.0, True)
     assert (two["previewUrl"], two["startSeconds"], two["fileSeconds"]) == (None, 600, 605)
     assert two["finalUrl"].startswith(f"https://parcours.example/media/parcours-tracks/{key}?token=k1.")
+    assert (two["sha256"], two["ai"]) == (made["sha256"], made["ai"])
     assert "https://p/x" not in answer.text  # the provider's own address
+    assert "peaks" not in answer.text  # asked for when they are drawn
+
+
+async def test_what_is_drawn_of_a_file_is_told_to_its_owner_alone(
+    edge: httpx.AsyncClient, store: Database, user: uuid.UUID
+) -> None:
+    run = await make_run(store, user)
+    waiting, stored = run.segments
+    part = {"source": "provider", "take": 1, "from_seconds": 0.0, "to_seconds": 605.0}
+    window = {"from_seconds": 0.25, "seconds": 12.0, "lag_ms": 25.057, "peak": 0.998}
+    row = {"check": "silence", "finding": "drop_db", "stage": "raw", "value": 2.5, "limit": 15, "passed": True}
+    notes = {
+        "sha256": "ab" * 32,
+        "duration_ms": 605_000,
+        "parts": [part],
+        "peaks": [0, 41, 100],
+        "preview_compared": {"path": f"previews/{stored}-1.mp3", "windows": [window]},
+        "measures": {"lufs": -16.0},
+        "gate": [row | {"mode": "enforce"}],
+        "gate_verdict": "passed",
+        "original_url": "https://p/x",
+    }
+    async with store.transaction() as connection:
+        await lock_run(connection, run.id)
+        await move_segment(connection, stored, "complete", storage_path="runs/x", duration_seconds=605, notes=notes)
+    answer = await edge.get(f"/v1/segments/{stored}", headers=bearer(user))
+    seen = answer.json()
+    assert (seen["runId"], seen["index"], seen["sha256"], seen["durationMs"]) == (str(run.id), 1, "ab" * 32, 605_000)
+    assert (seen["peaks"], seen["parts"][0]["toSeconds"]) == ([0, 41, 100], 605.0)
+    assert seen["previewWindows"] == [{"fromSeconds": 0.25, "seconds": 12.0, "lagMs": 25.057, "peak": 0.998}]
+    assert (seen["gate"][0]["value"], seen["gateVerdict"], seen["measures"]) == (2.5, "passed", {"lufs": -16.0})
+    assert not [word for word in ("https://p/x", "previews/") if word in answer.text]
+
+    empty = (await edge.get(f"/v1/segments/{waiting}", headers=bearer(user))).json()
+    assert (empty["peaks"], empty["gate"], empty["sha256"], empty["measures"]) == ([], [], None, {})
+    operator, stranger = token(uuid.uuid4(), "operator"), token(uuid.uuid4())
+    statuses = [
+        (await edge.get(f"/v1/segments/{one}", headers={"authorization": f"Bearer {who}"})).status_code
+        for one, who in ((stored, operator), (stored, stranger), (uuid.uuid4(), stranger))
+    ]
+    assert statuses == [403, 403, 404]
 
 
 async def test_the_log_tells_status_changes_and_attempts_in_codes_alone(

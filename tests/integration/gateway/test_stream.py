@@ -60,7 +60,17 @@ async def test_news_follow_at_once_with_our_addresses_and_without_the_providers(
             run,
             SegmentPreviewed(**ids, preview_path=preview),
             SegmentDelivered(**ids, takes=[Take(url="https://provider.example/secret.mp3", duration=60)]),
-            SegmentComplete(**ids, storage_path=final, duration_seconds=605, size_bytes=9, sha256="0" * 64),
+            SegmentComplete(
+                **ids,
+                storage_path=final,
+                duration_seconds=605,
+                size_bytes=9,
+                sha256="0" * 64,
+                preview_offset_ms=25.057,
+                same_take=True,
+                quiet_points_ms=[7000],
+                peaks=[7] * 600,
+            ),
             SegmentFailed(**ids, attempt_no=1, error_code="gate_silence", retryable=True),
             SegmentPreviewed(**ids, preview_path=None),
         )
@@ -72,6 +82,8 @@ async def test_news_follow_at_once_with_our_addresses_and_without_the_providers(
     ]
     assert got[0].data["previewUrl"].startswith(f"https://parcours.example/media/parcours-tracks/{preview}?token=k1.")
     assert got[2].data["finalUrl"].startswith(f"https://parcours.example/media/parcours-tracks/{final}?token=k1.")
+    assert (got[2].data["preview_offset_ms"], got[2].data["same_take"]) == (25.057, True)  # as in the run
+    assert (got[2].data["quiet_points_ms"], got[2].data.get("peaks")) == ([7000], None)
     assert got[3].data["errorCode"] == "gate_silence"
     assert got[4].data["previewUrl"] is None
     assert "provider.example" not in orjson.dumps([frame.data for frame in got]).decode()
