@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import asyncpg
 
 from benchmarks.rig.errors import RigError
 from libs.common import migrate, topics
+from stack.audio_file import prepare_audio
 from stack.embedded.kafka import EmbeddedKafka
 from stack.embedded.objects import EmbeddedObjects
 from stack.embedded.places import CHECKOUT, work_folder
@@ -91,6 +93,7 @@ class Rig:
         self._objects: EmbeddedObjects | None = None
         self._redis: int | None = None
         self._numbers: dict[str, int] = {}
+        self._preparing = asyncio.Lock()
 
     async def postgres(self) -> str:
         """The superuser's DSN of a real PostgreSQL, durable as in production (fsync, synchronous_commit)."""
@@ -152,6 +155,8 @@ class Rig:
 
     async def simulator(self, *arguments: str, port: int | None = None) -> SimulatorProcess:
         """`parcours simulate suno` with these arguments, ready."""
+        async with self._preparing:  # once for all: six that start at once would each make the same file for minutes
+            await prepare_audio(work_folder() / "audio" / "chord.mp3")
         number = self._numbers["simulator"] = self._numbers.get("simulator", 0) + 1
         port = port or free_port()
         command = [str(Path(sys.executable).with_name("parcours")), "simulate", "suno", "--port", str(port)]
@@ -165,13 +170,22 @@ class Rig:
     async def _start(self, server: object) -> Running:
         name = server.name  # type: ignore[attr-defined]  # a Server: the protocol's properties do not match fields
         running = await start_ready(server, self.folder / f"{name}.log")  # type: ignore[arg-type]  # as above
-        self._exits.push_async_callback(asyncio.to_thread, running.stop)
+        self._exits.push_async_callback(asyncio.to_thread, _end, running)
         return running
+
+
+def _end(running: Running) -> None:
+    """Stop it, and whatever it has started itself: npm's wrapper of a program dies alone."""
+    running.stop()
+    with contextlib.suppress(ProcessLookupError):  # each process of the rig leads a group of its own
+        os.killpg(running.pid, signal.SIGKILL)
 
 
 @contextlib.asynccontextmanager
 async def open_rig(name: str) -> AsyncIterator[Rig]:
-    """A rig on a folder of its own, which is removed in the end."""
+    """A rig on a folder of its own, which is removed in the end; SIGTERM ends it all in order, too."""
+    if (task := asyncio.current_task()) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     folder = Path(tempfile.mkdtemp(prefix=f"parcours-bench-{name}-"))
     folder.chmod(0o711)  # PostgreSQL's own user passes through
     try:

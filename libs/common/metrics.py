@@ -142,11 +142,16 @@ class Registry:
         self._origin = {"service": service, "version": version, "track": track}
         self._collectors = CollectorRegistry()
         self._series = {metric: _make(metric, spec, self._collectors) for metric, spec in SPECS.items()}
+        self._children: dict[tuple[object, ...], Counter | Gauge | Histogram] = {}
 
     def child(self, metric: Metric, track: str | None, labels: dict[str, str]) -> Counter | Gauge | Histogram:
         """Return one labelled series, made at 0 when it is new."""
-        origin = self._origin if track is None else self._origin | {"track": track}
-        return self._series[metric].labels(**origin, **labels)
+        key = (metric, track, *labels.items())  # looked up by the library's own names, it costs ten times as much
+        found = self._children.get(key)
+        if found is None:
+            origin = self._origin if track is None else self._origin | {"track": track}
+            found = self._children[key] = self._series[metric].labels(**origin, **labels)
+        return found
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the page and its content type: OpenMetrics when asked for, else Prometheus text."""

@@ -13,6 +13,7 @@ LOCK_KEY = 0x70617263  # "parc": one migration at a time per database
 LOCK_TIMEOUT = "3s"  # a migration that waits for a lock must not queue everybody else behind it
 STATEMENT_TIMEOUT = "5min"
 RETRIES = 10
+LOOK_SECONDS = 0.1
 
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.(pre|post)\.sql$")
 
@@ -54,7 +55,10 @@ async def apply(dsn: str, *, phases: tuple[str, ...] = ("pre", "post")) -> list[
     """Apply what is missing and return the names. Safe to run again and beside another run, which it waits for."""
     connection = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "migrate"})
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+        # Asked again and again: who waits in the database holds a snapshot there, for whose end an index that is built
+        # CONCURRENTLY waits in turn. Two migrations at once would be a deadlock.
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):  # noqa: ASYNC110 - the lock is another process's
+            await asyncio.sleep(LOOK_SECONDS)
         await connection.execute(_BOOKKEEPING)
         return [
             f"{migration.version:04}_{migration.name}.{migration.phase}"

@@ -211,7 +211,8 @@ CREATE TABLE public.parcours_segments (
     CONSTRAINT complete_means_stored CHECK (((status <> 'complete'::text) OR ((storage_path IS NOT NULL) AND (callback_token IS NULL)))),
     CONSTRAINT parcours_segments_segment_index_check CHECK ((segment_index >= 0)),
     CONSTRAINT parcours_segments_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'generating'::text, 'first'::text, 'complete'::text, 'failed'::text])))
-);
+)
+WITH (fillfactor='70');
 
 CREATE TABLE public.provider_calls (
     id bigint NOT NULL,
@@ -313,7 +314,8 @@ CREATE TABLE public.segment_attempts (
     CONSTRAINT segment_attempts_attempt_no_check CHECK ((attempt_no >= 1)),
     CONSTRAINT segment_attempts_outcome_check CHECK ((outcome = 'refused'::text)),
     CONSTRAINT segment_attempts_rank_check CHECK (((rank >= 1) AND (rank <= 6)))
-);
+)
+WITH (fillfactor='40');
 
 CREATE TABLE public.segment_history (
     id bigint NOT NULL,
@@ -440,9 +442,9 @@ CREATE INDEX idx_archive_jobs_due ON public.archive_jobs USING btree (kind, not_
 
 CREATE INDEX idx_attempts_account ON public.segment_attempts USING btree (account, finished_at);
 
-CREATE INDEX idx_attempts_alive ON public.segment_attempts USING btree (rank, dispatched_at) WHERE alive;
-
 CREATE INDEX idx_attempts_dispatched ON public.segment_attempts USING btree (dispatched_at);
+
+CREATE INDEX idx_attempts_living ON public.segment_attempts USING btree (dispatched_at) WHERE alive;
 
 CREATE INDEX idx_attempts_user_dispatched ON public.segment_attempts USING btree (user_id, dispatched_at);
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from services.callback.domain.news import RANKS, News, Stage
 
@@ -10,8 +10,7 @@ FAILED_RANK: Final = RANKS[Stage.ERROR]
 SURPLUS_KEPT: Final = 20  # ids of surplus tasks kept a segment: one is a mistake worth counting, hundreds are noise
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What the rows of an attempt and its segment say."""
 
     rank: int

@@ -1,9 +1,8 @@
 """Reads what is known of attempts: of many segments at once, or of one attempt that is locked meanwhile."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -43,8 +42,7 @@ _ONE_LOCKED: Final = (
 _SEGMENT: Final = "SELECT segment_id FROM segment_attempts WHERE id = $1"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """An attempt as it stands, with what the decision needs of its segment."""
 
     id: UUID

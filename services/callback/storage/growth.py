@@ -1,9 +1,8 @@
 """Writes news down: inbox, facts, status and outbox of many attempts in one statement, which commits itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from libs.common.database import Connection
@@ -18,9 +17,11 @@ PLANS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """What is added to one attempt, how its payload is filed, what its segment is told and what is announced."""
+class Growth(NamedTuple):
+    """What is added to one attempt, how its payload is filed, what its segment is told and what is announced.
+
+    A tuple, since a frozen dataclass of so many fields takes three times as long to make.
+    """
 
     attempt_id: UUID
     attempt_version: int
@@ -74,7 +75,7 @@ _TYPES: Final = {
     "event": "text",
     "traceparent": "text",
 }
-"""The columns of a `Growth`, in the order of the statement's arrays."""
+"""The columns of a `Growth`, in its own order, which is that of the statement's arrays."""
 _ARRAYS: Final = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_TYPES.values(), 1))
 
 # Locks in the platform's order: run, segment, attempt. Whoever is locked elsewhere is skipped, so that a batch, which
@@ -123,5 +124,5 @@ async def write(connection: Connection, growths: Sequence[Growth]) -> set[UUID]:
 
     Not written is what somebody else holds locked, and what changed since it was read.
     """
-    columns = [[getattr(growth, name) for growth in growths] for name in _TYPES]
+    columns = [list(column) for column in zip(*growths, strict=True)]
     return {row["attempt_id"] for row in await connection.fetch(_WRITE, *columns)}
