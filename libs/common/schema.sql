@@ -263,6 +263,7 @@ CREATE TABLE public.quota_accounts (
     frozen_until timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
     balance numeric,
     balance_at timestamp with time zone,
+    question_at timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
     CONSTRAINT quota_accounts_check CHECK ((slots_allowed <= slots_contract)),
     CONSTRAINT quota_accounts_slots_allowed_check CHECK ((slots_allowed >= 1)),
     CONSTRAINT quota_accounts_slots_contract_check CHECK ((slots_contract >= 1))

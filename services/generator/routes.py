@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from libs.common.errors import Problem
 from services.generator.handlers.health import ProviderHealth, provider_health
-from services.generator.handlers.lookups import Pace, confirm
+from services.generator.handlers.lookups import confirm
 from services.generator.handlers.resources import Resources
 
 
@@ -22,11 +22,10 @@ def make_router(held: "dict[str, Resources]", secret: SecretStr) -> APIRouter:
             raise Problem(401, "unauthenticated")
 
     router = APIRouter(prefix="/internal", dependencies=[Depends(guard)])
-    pace = Pace()
 
     @router.post("/attempts/{attempt_id}/confirm")
     async def confirm_attempt(attempt_id: UUID) -> dict[str, Any]:
-        finding = await confirm(held["resources"], pace, attempt_id)
+        finding = await confirm(held["resources"], attempt_id)
         if finding is None:
             raise Problem(404, "not_found")
         return {"state": finding.state, "takes": list(finding.takes)}

@@ -83,24 +83,7 @@ async def _ask(resources: Resources, attempt: Attempt, task_id: str) -> Finding:
     return finding
 
 
-class Pace:
-    """Keeps a gap between the questions about each account, in order of asking."""
-
-    def __init__(self) -> None:
-        self._next: dict[str, float] = {}
-
-    async def wait(self, account: str, gap: float, at_most: float) -> bool:
-        """Wait for one's turn; false, without waiting, when it would take longer."""
-        now = time.monotonic()
-        turn = max(now, self._next.get(account, now))
-        if turn - now > at_most:
-            return False
-        self._next[account] = turn + gap
-        await asyncio.sleep(turn - now)
-        return True
-
-
-async def confirm(resources: Resources, pace: Pace, attempt_id: UUID) -> Finding | None:
+async def confirm(resources: Resources, attempt_id: UUID) -> Finding | None:
     """What the provider itself says of an attempt; `None` when there is no such attempt, `unknown` when not asked."""
     clock = resources.clock
     async with resources.database.connection() as connection:
@@ -113,8 +96,11 @@ async def confirm(resources: Resources, pace: Pace, attempt_id: UUID) -> Finding
         return _unasked("off")
     try:
         async with asyncio.timeout(clock.confirmation):
-            if not await pace.wait(attempt.account, clock.confirm_gap, clock.confirmation):
+            async with resources.database.connection() as connection:
+                wait = await accounts.take_turn(connection, attempt.account, clock.confirm_gap, clock.confirmation)
+            if wait is None:
                 return _unasked("busy")
+            await asyncio.sleep(wait)
             return await _ask(resources, attempt, attempt.provider_task_id)
     except TimeoutError:
         return _unasked("late")

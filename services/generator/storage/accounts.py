@@ -200,6 +200,12 @@ WHERE a.account IN (SELECT account FROM quota_accounts WHERE account = ANY ($1)
 RETURNING a.account
 """
 _NOTE_BALANCE: Final = "UPDATE quota_accounts SET balance = $2, balance_at = clock_timestamp() WHERE account = $1"
+# Who would wait too long takes no turn: the row stays as it is, and nothing is returned.
+_TAKE_TURN: Final = """
+UPDATE quota_accounts SET question_at = greatest(question_at, clock_timestamp()) + make_interval(secs => $2)
+WHERE account = $1 AND question_at <= clock_timestamp() + make_interval(secs => $3)
+RETURNING extract(epoch FROM question_at - clock_timestamp())::float8 - $2
+"""
 _STATES: Final = """
 SELECT a.account, a.provider, greatest(a.closed_until, a.frozen_until) <= clock_timestamp() AS is_open,
   coalesce(a.close_reason, CASE WHEN a.frozen_until > clock_timestamp() THEN 'frozen' END) AS close_reason,
@@ -228,6 +234,12 @@ async def wallets_to_ask(connection: Connection, accounts: list[str], every_seco
 async def balances_to_ask(connection: Connection, accounts: list[str], every_seconds: float) -> list[str]:
     """Accounts whose balance was not asked for so long; marks them as asked."""
     return [row["account"] for row in await connection.fetch(_BALANCES, accounts, timedelta(seconds=every_seconds))]
+
+
+async def take_turn(connection: Connection, account: str, gap_seconds: float, at_most_seconds: float) -> float | None:
+    """Seconds to wait for one's turn to ask about the account's tasks; `None`, and no turn, when they are too many."""
+    seconds: float | None = await connection.fetchval(_TAKE_TURN, account, gap_seconds, at_most_seconds)
+    return None if seconds is None else max(0.0, seconds)
 
 
 async def states(connection: Connection, accounts: list[str]) -> list[asyncpg.Record]:

@@ -16,7 +16,7 @@ from services.generator.domain.clock_watch import ClockWatch
 from services.generator.handlers import account_care
 from services.generator.handlers.claim import Claim, NoClaim, claim
 from services.generator.handlers.dispatch import Dispatcher
-from services.generator.handlers.lookups import Pace, confirm, sweep_overdue
+from services.generator.handlers.lookups import confirm, sweep_overdue
 from services.generator.handlers.reply import conclude
 from services.generator.handlers.resources import Resources
 from services.generator.storage import accounts
@@ -300,7 +300,7 @@ async def test_where_polls_count_no_claim_is_confirmed_and_that_is_counted(
 ) -> None:
     before = counted("file_confirmations_total", outcome="off")
     attempt_id = await _late_attempt(resources, pool)
-    finding = await confirm(counting(resources), Pace(), attempt_id)
+    finding = await confirm(counting(resources), attempt_id)
     assert finding is not None
     assert (finding.state, suno.looked_up) == ("unknown", [])
     assert counted("file_confirmations_total", outcome="off") == before + 1
@@ -311,12 +311,28 @@ async def test_confirmations_keep_their_gap_and_their_ten_seconds_and_what_is_no
 ) -> None:
     attempt_id = await _late_attempt(resources, pool)
     clock = replace(resources.clock, confirm_gap=0.2, confirmation=0.5)
-    hurried, before = replace(resources, clock=clock), counted("file_confirmations_total", outcome="busy")
-    pace = Pace()
-    await asyncio.gather(*(confirm(hurried, pace, attempt_id) for _ in range(6)))
-    asked = len(suno.looked_up)
-    assert 1 <= asked <= 3
-    assert counted("file_confirmations_total", outcome="busy") - before >= 3
+    hurried, before = replace(resources, clock=clock), _unasked()
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*(confirm(hurried, attempt_id) for _ in range(6)))
+    asked, gaps = len(suno.looked_up), (asyncio.get_running_loop().time() - began) / clock.confirm_gap
+    assert 1 <= asked <= gaps + 1
+    assert _unasked() - before >= 6 - asked
+
+
+def _unasked() -> float:
+    return sum(counted("file_confirmations_total", outcome=outcome) for outcome in ("busy", "late"))
+
+
+async def test_questions_of_one_account_take_turns_whoever_asks_and_a_long_queue_is_turned_away(
+    resources: Resources, pool: Database
+) -> None:
+    [account] = resources.roster.accounts_of("suno")
+    waits = []
+    for at_most in (0.0, 0.0, 30.0):
+        async with pool.connection() as connection:
+            waits.append(await accounts.take_turn(connection, account, 20.0, at_most))
+    assert waits[:2] == [0.0, None]
+    assert waits[2] == pytest.approx(20.0, abs=5.0)
 
 
 # --- money ------------------------------------------------------------------------------------------------------------

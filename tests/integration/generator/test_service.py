@@ -13,7 +13,6 @@ from libs.common.database import Channel, Database
 from libs.common.lifecycle import lock_run
 from libs.common.outbox import announce
 from services.generator.app import make_app
-from services.generator.handlers.lookups import Pace
 from tests.integration.generator.rig import (
     SECRET,
     Provider,
@@ -117,13 +116,6 @@ async def test_a_claim_of_completion_is_confirmed_by_the_providers_own_word(
         assert await confirmed(uuid4()) == 404
     asked = "SELECT count(*) FROM provider_calls WHERE operation = 'record-info'"
     assert await value(pool, asked) >= 4
-
-
-async def test_questions_of_one_account_are_spaced_and_a_long_queue_is_turned_away() -> None:
-    pace = Pace()
-    assert [await pace.wait("a", 0.02, 0.0) for _ in range(2)] == [True, False]
-    assert await pace.wait("b", 0.02, 0.0)
-    assert await pace.wait("a", 0.02, 1.0)
 
 
 async def test_health_of_providers_comes_from_the_last_real_calls(
