@@ -58,14 +58,19 @@ class Consumers:
     wakes: tuple[Channel, ...] = (Channel.OUTBOX,)
     time_scale: float = 1.0
     handlers: dict[Topic, Handler] = field(default_factory=dict)
+    woken: dict[Topic, tuple[Channel, ...]] = field(default_factory=dict)
 
     @property
     def group_id(self) -> str:
         return self.prefix + self.service
 
-    def on(self, event: type[Event], handler: Handler) -> None:
-        """Handle each message of the event's topic with `handler`, in one transaction with its inbox row."""
+    def on(self, event: type[Event], handler: Handler, *, wakes: tuple[Channel, ...] | None = None) -> None:
+        """Handle each message of the event's topic with `handler`, in one transaction with its inbox row.
+
+        `wakes`: whom its commit may wake, where that is not whom the others wake.
+        """
         self.handlers[event.topic] = handler
+        self.woken[event.topic] = self.wakes if wakes is None else wakes
 
     async def run(self) -> None:
         """Consume until cancelled; a broker that is away at the start is tried again every second."""
@@ -115,7 +120,7 @@ class Consumers:
     async def _effect(self, delivery: Delivery) -> None:
         event = self._decode(delivery)
         adopt_traceparent(delivery.headers.get("traceparent"))
-        async with self.database.transaction(*self.wakes) as connection:
+        async with self.database.transaction(*self.woken[event.topic]) as connection:
             if await remember(connection, delivery):
                 await self.handlers[event.topic](connection, event)
             if delivery.again:

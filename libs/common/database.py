@@ -28,6 +28,12 @@ UNAVAILABLE = (
 )
 """What is raised when the database is away; nothing was accepted then."""
 
+# A notification tells of what is committed, and a crash forgets it with its listeners: it waits for no disk.
+_NOTIFY = """
+WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS mode)
+SELECT pg_notify(channel, '') FROM unnest($1::text[]) channel, lazily WHERE mode = 'off'
+"""
+
 _log = structlog.get_logger()
 
 
@@ -94,7 +100,7 @@ class Database:
         self._notified_at[channel] = clock()
         try:
             async with self.connection() as connection:
-                await connection.execute("; ".join(f"NOTIFY {each}" for each in self._told_elsewhere(channel)))
+                await connection.fetch(_NOTIFY, self._told_elsewhere(channel))
         except UNAVAILABLE as error:
             _log.warning("notify_failed", channel=str(channel), error_class=type(error).__name__)
 
@@ -124,7 +130,8 @@ async def open_database(
     """Open the pool. `service` becomes the connections' application_name, which segment_history records.
 
     A connection is given back as it is, without asyncpg's round trip that resets its session: what we do to one ends
-    with its transaction. Who takes locks of the session says so.
+    with its transaction. Who takes locks of the session says so. None is closed for having been idle: after a quiet
+    while somebody's first sound would wait for a new one and for its statements.
     """
     pool = await asyncpg.create_pool(
         dsn,
@@ -132,6 +139,7 @@ async def open_database(
         max_size=max_size,
         init=use_json,
         reset=None if session_locks else _as_it_is,
+        max_inactive_connection_lifetime=0,
         timeout=5,
         command_timeout=10,
         server_settings={"application_name": service},
