@@ -176,6 +176,8 @@ class Rig:
 
 def _end(running: Running) -> None:
     """Stop it, and whatever it has started itself: npm's wrapper of a program dies alone."""
+    if running.process.poll() is not None:  # ended before: its number may be anybody's by now
+        return
     running.stop()
     with contextlib.suppress(ProcessLookupError):  # each process of the rig leads a group of its own
         os.killpg(running.pid, signal.SIGKILL)
