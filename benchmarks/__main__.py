@@ -8,7 +8,7 @@ import time
 from benchmarks.rig.report import PAGES
 from stack.embedded.places import CHECKOUT
 
-NAMES = ("quota", "fairness", "listeners", "first_sound", "callback", "recovery", "journeys")
+NAMES = ("quota", "fairness", "listeners", "first_sound", "callback", "recovery", "journeys", "composer", "sound")
 
 
 def main() -> None:

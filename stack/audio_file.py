@@ -84,9 +84,9 @@ async def seconds_of(path: Path) -> float:
     return (int(last[0]) + int(last[1])) / rate
 
 
-async def loudness_of(path: Path) -> Loudness:
-    """Measure a file."""
-    return await _loudness_of("-i", str(path))
+async def loudness_of(path: Path, *form: str) -> Loudness:
+    """Measure a file; `form` are ffmpeg's options for one that does not say what it is, such as bare samples."""
+    return await _loudness_of(*form, "-i", str(path))
 
 
 async def _loudness_of(*source: str) -> Loudness:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from libs.common.mp3 import scan
 from services.composer.engine.plan import SAMPLE_RATE, SegmentPlan
@@ -23,6 +24,9 @@ from services.create.domain.planner import HIGHEST_SEED, PlanRequest, make_plan
 from services.create.domain.request_facts import request_facts
 from stack.errors import StackError
 from stack.refusals import told
+
+if TYPE_CHECKING:
+    from stack.mastering import Mastered
 
 LEAST_MINUTES = 0.2  # head fade, music, fade-out
 EXCERPT_FADE_SECONDS = 5.0
@@ -148,29 +152,37 @@ def check_target(wish: Wish, samples: int) -> None:
 
 
 async def _compose(wish: Wish, plan: Plan, stretches: Sequence[Stretch]) -> None:
-    samples = sum(each.samples - each.tail for each in stretches)
-    progress = Progress(samples / SAMPLE_RATE)
-    pool = RenderPool(min(os.cpu_count() or 1, len(stretches)))
+    progress = Progress(sum(each.samples - each.tail for each in stretches) / SAMPLE_RATE)
     showing = asyncio.create_task(_show(progress))
-    with tempfile.TemporaryDirectory(prefix=f".{wish.out.stem[:40]}-", dir=wish.out.parent) as folder:
-        try:
-            begun = Path(folder, "journey.mp3")
-            for place, each in enumerate(stretches):
-                path = Path(folder, f"{place}.sound")
-                progress.files.append(pool.render(each.plan, "sound", path, place, each.samples))
-            await asyncio.sleep(0)  # the workers start before this process loads what they load
-            found = await _master(plan, stretches, progress, begun)
-            exact = (await asyncio.to_thread(scan, begun)).seconds
-            begun.replace(wish.out)
-        finally:
-            showing.cancel()
-            await pool.stop()
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{wish.out.stem[:40]}-", dir=wish.out.parent) as folder:
+            made = await make(plan, stretches, Path(folder), progress)
+            exact = (await asyncio.to_thread(scan, made.path)).seconds
+            made.path.replace(wish.out)
+    finally:
+        showing.cancel()
     took = time.monotonic() - progress.began
     _clear_line()
+    found = f"{made.loudness.integrated:.1f} LUFS, true peak {made.loudness.true_peak:.1f} dBTP"
     print(f"{wish.out}   {clock(exact)} ({exact:.3f} s), {found}, seed {plan.seed}, made in {took:.1f} s")
 
 
-async def _master(plan: Plan, stretches: Sequence[Stretch], progress: Progress, begun: Path) -> str:
+async def make(plan: Plan, stretches: Sequence[Stretch], folder: Path, progress: Progress) -> "Mastered":
+    """Render in as many processes as cores, and master meanwhile; the file and all that led to it are in the folder.
+
+    Raises RenderFailedError and OSError; no process is left when it returns or raises.
+    """
+    pool = RenderPool(min(os.cpu_count() or 1, len(stretches)), warm=False)
+    try:
+        for place, each in enumerate(stretches):
+            progress.files.append(pool.render(each.plan, "sound", folder / f"{place}.sound", place, each.samples))
+        await asyncio.sleep(0)  # the workers start before this process loads what they load
+        return await _master(plan, stretches, progress, folder / "journey.mp3")
+    finally:
+        await pool.stop()
+
+
+async def _master(plan: Plan, stretches: Sequence[Stretch], progress: Progress, begun: Path) -> "Mastered":
     # loads numpy and scipy while the workers do the same
     from stack.mastering import Shape, Sound, master  # noqa: PLC0415
 
@@ -192,8 +204,7 @@ async def _master(plan: Plan, stretches: Sequence[Stretch], progress: Progress, 
     def said(samples: int) -> None:
         progress.mastered = samples / SAMPLE_RATE
 
-    made = await master(sounds, shape, begun, said=said)
-    return f"{made.loudness.integrated:.1f} LUFS, true peak {made.loudness.true_peak:.1f} dBTP"
+    return await master(sounds, shape, begun, said=said)
 
 
 async def _show(progress: Progress) -> None:

@@ -64,6 +64,7 @@ class Shape:
 class Mastered:
     """What the finished file measures, and the hash of the samples before any gain."""
 
+    path: Path
     loudness: Loudness
     sha256: str
     passes: int
@@ -85,7 +86,7 @@ async def master(
         gain_db += change
     with target.open("r+b") as file:
         file.write(_label(shape, made.sha256))
-    return Mastered(made.loudness, made.sha256, attempt)
+    return Mastered(target, made.loudness, made.sha256, attempt)
 
 
 def correction(found: Loudness) -> float:
@@ -114,7 +115,7 @@ async def _once(
                 said(done)
             file.write(last := stream.close())
             await meter.add(last)
-        return Mastered(await meter.result(), digest.hexdigest(), 1)
+        return Mastered(target, await meter.result(), digest.hexdigest(), 1)
     finally:
         await meter.stop()
 

@@ -1,4 +1,4 @@
-"""Owns what `make setup-bench` brings beside the Python lock: Redis, peers from npm (`python -m` this module)."""
+"""Owns what `make setup-bench` brings beside the Python lock: Redis, FluidSynth, peers from npm (`python -m …`)."""
 
 import os
 import shutil
@@ -7,25 +7,26 @@ import sys
 from pathlib import Path
 
 from benchmarks.rig.servers import APT_REDIS, NPM
+from benchmarks.rig.sounds import APT_FLUIDSYNTH
 from stack.embedded.places import CHECKOUT
 
 SOURCE = CHECKOUT / "benchmarks" / "npm"
 
 
-def install_redis() -> None:
-    """Debian's package where this user may install it; otherwise the command to type. Peers without Redis still run."""
-    if found := shutil.which("redis-server"):
-        print(f"Redis: {found}")
+def install_package(program: str, command: str, lacking: str) -> None:
+    """Debian's package where this user may install it; otherwise the command to type. What needs it says so."""
+    if found := shutil.which(program):
+        print(f"{program}: {found}")
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        print(f"no redis-server here; the peers on Redis need: sudo {APT_REDIS}", file=sys.stderr)
+        print(f"no {program} here; {lacking}: sudo {command}", file=sys.stderr)
         return
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in ("apt-get update -q", APT_REDIS):
-        if subprocess.run(command.split(), env=environment, stdout=subprocess.DEVNULL, check=False).returncode != 0:
-            print(f"`{command}` failed; the peers on Redis need: sudo {APT_REDIS}", file=sys.stderr)
+    for step in ("apt-get update -q", command):
+        if subprocess.run(step.split(), env=environment, stdout=subprocess.DEVNULL, check=False).returncode != 0:
+            print(f"`{step}` failed; {lacking}: sudo {command}", file=sys.stderr)
             return
-    print(f"Redis: {shutil.which('redis-server')}")
+    print(f"{program}: {shutil.which(program)}")
 
 
 def install_npm() -> None:
@@ -46,5 +47,6 @@ def install_npm() -> None:
 
 
 if __name__ == "__main__":
-    install_redis()
+    install_package("redis-server", APT_REDIS, "the peers on Redis need")
+    install_package("fluidsynth", APT_FLUIDSYNTH, "benchmarks.composer and benchmarks.sound need")
     install_npm()

@@ -60,6 +60,17 @@ class Report:
     notes: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     picture: Picture | None = None
+    more_pictures: list[tuple[str, str]] = field(default_factory=list)  # alternative text and name of files in `pages`
+
+    @property
+    def results(self) -> Path:
+        """Where the figures go."""
+        return RESULTS if self.options.kept else _aside()
+
+    @property
+    def pages(self) -> Path:
+        """Where the page and its pictures go."""
+        return PAGES if self.options.kept else _aside()
 
     def judge(self, target: str, held: bool | None, found: str) -> None:  # noqa: FBT001 - a verdict is a yes or no
         """One target of the design and what was found; `None` where this form does not tell."""
@@ -72,7 +83,7 @@ class Report:
     def finish(self) -> None:
         """Print and write everything."""
         self.print_out()
-        results, pages = (RESULTS, PAGES) if self.options.kept else (_aside(), _aside())
+        results, pages = self.results, self.pages
         for folder in (results, pages):
             folder.mkdir(parents=True, exist_ok=True)
         path = results / f"{self.name}.json"
@@ -126,6 +137,7 @@ class Report:
         for table in self.tables:
             lines += ["", f"**{table.title}**", "", _row(table.columns), _row(["---"] * len(table.columns))]
             lines += [_row(row) for row in table.rows]
+        lines += [line for alt, name in self.more_pictures for line in ("", f"![{alt}]({name})")]
         if self.verdicts:
             lines += ["", "| target | held | found |", "| --- | --- | --- |"]
             lines += [_row([target, _word(held), found]) for target, held, found in self.verdicts]

@@ -14,7 +14,7 @@ import structlog
 
 from services.composer.engine.plan import SegmentPlan
 from services.composer.files import GrowingFile
-from services.composer.wire import Broken, Finished, Grown, Kind, Ready, RenderTask, next_report, packed
+from services.composer.wire import COLD, Broken, Finished, Grown, Kind, Ready, RenderTask, next_report, packed
 
 PREVIEWS_PER_WORKER = 1
 FINALS_PER_WORKER = 1  # one stream of each kind bounds a worker's memory; the preview pre-empts the final
@@ -53,10 +53,14 @@ class _Worker:
 
 
 class RenderPool:
-    """Renders files in the order of their ranks; its processes start with `start` or with the first file."""
+    """Renders files in the order of their ranks; its processes start with `start` or with the first file.
 
-    def __init__(self, workers: int) -> None:
+    `warm` has each compute beforehand what the first preview would wait for; a single journey is sooner done without.
+    """
+
+    def __init__(self, workers: int, *, warm: bool = True) -> None:
         self._size = workers
+        self._warm = warm
         self._workers: list[_Worker] = []
         self._waiting: dict[Kind, list[_Waiting]] = {"preview": [], "final": [], "sound": []}
         self._ids = itertools.count(1)
@@ -117,7 +121,7 @@ class RenderPool:
     async def _keep(self, started: asyncio.Event) -> None:
         """Keep one place of the pool filled."""
         while True:
-            worker = await _spawn()
+            worker = await _spawn(warm=self._warm)
             self._workers.append(worker)
             try:
                 await self._listen(worker, started)
@@ -161,7 +165,7 @@ class RenderPool:
         self._dispatch()
 
 
-async def _spawn() -> _Worker:
+async def _spawn(*, warm: bool) -> _Worker:
     ours, theirs = socket.socketpair()
     with theirs:
         process = await asyncio.create_subprocess_exec(
@@ -169,6 +173,7 @@ async def _spawn() -> _Worker:
             "-m",
             "services.composer.worker",
             str(theirs.fileno()),
+            *(() if warm else (COLD,)),
             pass_fds=(theirs.fileno(),),
             stdin=asyncio.subprocess.DEVNULL,
             env=os.environ | _ONE_THREAD,

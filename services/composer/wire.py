@@ -12,6 +12,8 @@ from services.composer.engine.plan import SegmentPlan
 
 _LENGTH = struct.Struct("!I")
 
+COLD = "cold"  # to a worker that shall not warm up
+
 Kind = Literal["preview", "final", "sound"]  # the last: the samples themselves, for who joins and codes a whole run
 
 

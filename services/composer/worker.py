@@ -26,7 +26,7 @@ from services.composer.engine.plan import SegmentPlan
 from services.composer.engine.render import Instrument
 from services.composer.engine.score import Score, compose
 from services.composer.prompt import plan_of_prompt
-from services.composer.wire import Broken, Finished, Grown, Kind, Measures, Ready, RenderTask, Report, TaskSource
+from services.composer.wire import COLD, Broken, Finished, Grown, Kind, Measures, Ready, RenderTask, Report, TaskSource
 
 NICENESS = 5  # rendering yields to the services that answer people
 QUALITIES = {"preview": (128, 7), "final": (192, 2)}  # kbit/s, LAME quality (§6.2)
@@ -134,10 +134,11 @@ def _measures(plan: SegmentPlan, score: Score, meter: Meter, gain_db: float, sec
     )
 
 
-def serve(source: TaskSource) -> None:
+def serve(source: TaskSource, *, warm: bool = True) -> None:
     """Work until the service is gone (EOFError)."""
     renderer = Renderer()
-    renderer.warm_up()
+    if warm:
+        renderer.warm_up()
     source.report(Ready())
     jobs: list[_Job] = []
     while True:
@@ -157,7 +158,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to answer; the closed socket ends us
     os.nice(NICENESS)
     with socket.socket(fileno=int(sys.argv[1])) as link, contextlib.suppress(EOFError, ConnectionError):
-        serve(TaskSource(link))
+        serve(TaskSource(link), warm=COLD not in sys.argv)
 
 
 if __name__ == "__main__":
