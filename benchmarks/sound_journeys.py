@@ -66,7 +66,8 @@ class Journey:
         pairs = [(one, other) for one, other in zip(self.planned["bpm"], self.heard_bpm, strict=False) if other]
         if len(pairs) < 4:
             return None, len(pairs)
-        return correlation(*zip(*pairs, strict=True), 1, LEAST_RANGE["bpm"]), len(pairs)
+        planned, heard = [one for one, _ in pairs], [other for _, other in pairs]
+        return correlation(planned, heard, 1, LEAST_RANGE["bpm"]), len(pairs)
 
     @property
     def tempo_error(self) -> float:

@@ -95,7 +95,8 @@ def tell_journeys(report: Report, made: Sequence[Journey]) -> None:
         "whole journeys; r is of planned and measured curve, – where the plan hardly moves",
         (
             "journey", "length s", "LUFS", "true peak before / after dBTP", "segments off their plan, at most LU",
-            "click at joins / elsewhere allowed", f"r tempo ({WINDOW:g} s)", "tempo off, at most BPM", "r tempo as heard (points of 15 s)",
+            "click at joins / elsewhere allowed", f"r tempo ({WINDOW:g} s)", "tempo off, at most BPM",
+            "r tempo as heard (points of 15 s)",
             f"r brightness ({WINDOW:g} s)", f"r loudness ({WINDOW:g} / {LOUD_WINDOW:g} s)",
         ),
     )  # fmt: skip
