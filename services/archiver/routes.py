@@ -4,7 +4,7 @@ import hmac
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from pydantic import SecretStr
 
@@ -18,11 +18,15 @@ def internal_routes(previews: Previews, secret: SecretStr) -> APIRouter:
     router = APIRouter(prefix="/internal")
 
     @router.get("/previews/{segment}")
-    async def preview(segment: UUID, x_internal_secret: Annotated[str, Header()] = "") -> StreamingResponse:
+    async def preview(
+        segment: UUID,
+        attempt: Annotated[int | None, Query(description="whose preview; nothing when another one is shown")] = None,
+        x_internal_secret: Annotated[str, Header()] = "",
+    ) -> StreamingResponse:
         """Stream a preview from its first byte on, as it grows; without a length."""
         _refuse_strangers(x_internal_secret, secret)
         try:
-            chunks = await previews.find(segment)
+            chunks = await previews.find(segment, attempt)
         except MayPass as pause:
             raise Problem(503, "preview_unavailable", headers={"retry-after": "1"}) from pause
         if chunks is None:

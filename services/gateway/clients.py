@@ -65,11 +65,12 @@ class Peers:
         return orjson.loads(answer.content)
 
     @asynccontextmanager
-    async def growing_preview(self, archiver_url: str, segment_id: UUID) -> AsyncIterator[httpx.Response | None]:
-        """Open the archiver's copy of a preview that is still being made; `None` when it has none."""
-        request = self._streams.build_request(
-            "GET", f"{archiver_url}/internal/previews/{segment_id}", headers={_SECRET_HEADER: self._secret}
-        )
+    async def growing_preview(
+        self, archiver_url: str, segment_id: UUID, attempt_no: int
+    ) -> AsyncIterator[httpx.Response | None]:
+        """Open the archiver's copy of a preview that is still being made; `None` when it is not shown (any more)."""
+        address = f"{archiver_url}/internal/previews/{segment_id}?attempt={attempt_no}"
+        request = self._streams.build_request("GET", address, headers={_SECRET_HEADER: self._secret})
         try:
             response = await self._streams.send(request, stream=True)
         except httpx.HTTPError:

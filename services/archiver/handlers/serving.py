@@ -27,13 +27,14 @@ class Previews:
         self._copies = copies
         self._opening: set[asyncio.Task[None]] = set()
 
-    async def find(self, segment_id: UUID) -> AsyncIterator[bytes] | None:
+    async def find(self, segment_id: UUID, attempt_no: int | None = None) -> AsyncIterator[bytes] | None:
         """The bytes of a segment's shown preview from the first on; `None` when there is none.
 
-        Raises `MayPass` when it cannot be opened now.
+        Of this attempt alone where one is named: who has read one preview must not go on in another. Raises `MayPass`
+        when it cannot be opened now.
         """
         order = await self._shown(segment_id)
-        if order is None:
+        if order is None or attempt_no not in (None, order.attempt_no):
             return None
         copy = self._copies.find(order.preview_key)
         if copy is None:

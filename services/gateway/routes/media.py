@@ -20,7 +20,7 @@ from services.gateway.routes.dependencies import Parts, PartsOf, operation_name,
 router = APIRouter(tags=["media"], generate_unique_id_function=operation_name)
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_KEY = re.compile(rf"runs/{_ID}/{_ID}\.mp3|previews/(?P<segment>{_ID})-[0-9]{{1,4}}\.mp3")
+_KEY = re.compile(rf"runs/{_ID}/{_ID}\.mp3|previews/(?P<segment>{_ID})-(?P<attempt>[0-9]{{1,4}})\.mp3")
 _CACHE = "private, max-age=3600, immutable"
 _GROWING_PIECE = 256 * 1024  # bytes of one answer while the end is not known: 16 s at 128 kbit/s
 _GROWING_WAIT_SECONDS = 2.0  # for the first byte asked for
@@ -55,10 +55,9 @@ async def read_media(
     about = await parts.objects.head(key)
     if about is not None:
         return await _stored(request, parts, key, about)
-    segment = found["segment"]
-    if segment is None:
+    if found["segment"] is None:
         raise _missing()
-    return await _growing(request, parts, UUID(segment))
+    return await _growing(request, _relayed(parts, UUID(found["segment"]), int(found["attempt"])))
 
 
 async def _stored(request: Request, parts: Parts, key: str, about: ObjectInfo) -> Response:
@@ -95,14 +94,14 @@ def _wanted(request: Request, etag: str, size: int) -> byte_range.ByteRange | No
         ) from None
 
 
-async def _growing(request: Request, parts: Parts, segment_id: UUID) -> Response:
+async def _growing(request: Request, relayed: AsyncIterator[bytes]) -> Response:
     """Answer with what there is of a file whose length nobody knows.
 
     A range gets a piece and `/*`. The open range from the start, a player's first question, gets the stream itself:
     Chromium 156 takes a piece of unknown length for the whole file and stops after it.
     """
     headers = _HEADERS | {"cache-control": "no-store"}
-    pieces = await primed(_relayed(parts, segment_id))
+    pieces = await primed(relayed)
     if request.method == "HEAD":
         await pieces.aclose()
         return Response(status_code=200, headers=headers)
@@ -117,8 +116,8 @@ async def _growing(request: Request, parts: Parts, segment_id: UUID) -> Response
     return Response(body, 206, headers)
 
 
-async def _relayed(parts: Parts, segment_id: UUID) -> AsyncIterator[bytes]:
-    async with parts.peers.growing_preview(parts.settings.archiver_url, segment_id) as answer:
+async def _relayed(parts: Parts, segment_id: UUID, attempt_no: int) -> AsyncIterator[bytes]:
+    async with parts.peers.growing_preview(parts.settings.archiver_url, segment_id, attempt_no) as answer:
         if answer is None:
             raise _missing()
         try:

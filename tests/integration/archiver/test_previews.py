@@ -236,6 +236,8 @@ async def test_the_inside_route_asks_for_the_secret_and_knows_what_is_shown(
     await carry(tools, "preview")
     kept = await inside.get(address)
     assert (kept.status_code, kept.headers["content-type"], kept.content) == (200, "audio/mpeg", sounds.stream)
+    of_attempts = [(await inside.get(address, params={"attempt": number})).status_code for number in (1, 2)]
+    assert of_attempts == [200, 404]  # who read one that was withdrawn does not go on in another
 
 
 async def test_an_archiver_that_does_not_hold_the_copy_opens_the_stream_itself(

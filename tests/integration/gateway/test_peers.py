@@ -48,6 +48,6 @@ async def test_previews_that_still_grow_leave_connections_for_everything_else(
     monkeypatch.setattr(clients, "ASKED_AT_ONCE", 3)
     async with open_peers("secret", 2.0) as peers, AsyncExitStack() as stack:
         for _ in range(3):
-            assert await stack.enter_async_context(peers.growing_preview(archiver, uuid4())) is not None
+            assert await stack.enter_async_context(peers.growing_preview(archiver, uuid4(), 1)) is not None
         answer = await peers.ask("GET", f"{archiver}/runs", headers={})
         assert answer.text == "ok"

@@ -111,6 +111,7 @@ class Peer:
     async def answer(self, request: Request) -> Response:
         if request.url.path.startswith("/internal/previews/"):
             known = self.growing and request.headers.get("x-internal-secret") == INTERNAL
+            known = known and request.query_params.get("attempt") == "1"
             return StreamingResponse(self._grow(), media_type="audio/mpeg") if known else Response(status_code=404)
         body = await request.body()
         heard = Heard(request.method, request.url.path, request.url.query, dict(request.headers), body)
