@@ -98,4 +98,4 @@ def first_part_seconds(parts: Sequence[Mapping[str, Any]], join_seconds: float) 
 
 
 def _milliseconds(samples: float) -> float:
-    return round(1000 * samples / SAMPLE_RATE, 3)
+    return round(1000 * samples / SAMPLE_RATE, 3) + 0.0  # no -0.0
