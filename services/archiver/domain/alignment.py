@@ -12,6 +12,7 @@ LAG_SECONDS: Final = 2.0  # looked for, either way
 LEAST_PEAK: Final = 0.90  # same take .997–1.0, other seed .16–.28
 SAMPLE_RATE: Final = 44100  # Hz that lags are counted at
 LAGS_APART_SAMPLES: Final = 2.0
+APART_MS: Final = 10_000  # composer names a point wherever no note begins, which may be minutes apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,12 @@ def only_of_what_is_shown(measures: Mapping[str, Any], shown: str | None) -> dic
     if shown is not None and shown == compared:
         return dict(measures)
     return dict(measures) | Alignment().record()
+
+
+def quiet_points(named: Sequence[int], measured: Sequence[int], end_ms: float) -> list[int]:
+    """Where a player may change over: what composer names of its own music, and quiet moments far from all of those."""
+    own = [point for point in named if point < end_ms]
+    return sorted([*own, *(point for point in measured if all(abs(point - other) >= APART_MS for other in own))])
 
 
 def first_part_seconds(parts: Sequence[Mapping[str, Any]], join_seconds: float) -> float:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from libs.common import metrics
 from libs.common.metrics import Metric
-from services.archiver.domain.alignment import Alignment
+from services.archiver.domain.alignment import Alignment, quiet_points
 from services.archiver.domain.failures import GATE
 from services.archiver.domain.gate import Verdict
 from services.archiver.handlers.labelling import label_for
@@ -42,13 +42,13 @@ def describe(order: Order, made: Made, alignment: Alignment, size: int) -> dict[
 
 
 def _quiet_points(order: Order, made: Made) -> list[int]:
-    """Composer's own where the whole file is one take that names them: no note begins there; else the quiet moments."""
+    """Composer's own where the whole file is one take that names them, since no note begins there."""
     measures, parts = made.formed.measures, made.formed.parts
     content, take = order.facts.get("content") or (), parts[0].get("take")
     named: Sequence[int] = ()
     if len(parts) == 1 and isinstance(take, int) and 0 < take <= len(content):
         named = content[take - 1].get("quiet_points_ms") or ()
-    return [point for point in named if point < 1000 * measures.seconds] or list(measures.quiet_points_ms)
+    return quiet_points(named, measures.quiet_points_ms, 1000 * measures.seconds)
 
 
 def plays_a_refused_take(notes: Mapping[str, Any]) -> bool:

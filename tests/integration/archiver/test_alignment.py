@@ -118,9 +118,7 @@ async def test_a_preview_that_still_grows_is_compared_as_far_as_it_is(
     assert await whole(tools.objects, key) == preview  # whoever listens may read on
 
 
-async def test_composers_own_quiet_points_are_kept_where_it_names_them(
-    tools: Tools, world: World, web: Web, sounds: Sounds
-) -> None:
+async def test_composers_own_quiet_points_come_first(tools: Tools, world: World, web: Web, sounds: Sounds) -> None:
     segment = await world.segment()
     await world.delivered(segment, web.give("/a.mp3", sounds.short), dialect="simple")
     content = [{"model": "pad3", "engine": "pad3", "engine_version": "7", "quiet_points_ms": [4000, 11500, 21000]}]

@@ -9,6 +9,7 @@ from services.archiver.domain.alignment import (
     first_part_seconds,
     only_of_what_is_shown,
     plan_windows,
+    quiet_points,
 )
 
 
@@ -63,6 +64,12 @@ def test_what_was_measured_of_one_preview_is_not_said_of_another() -> None:
     for shown in ("previews/b", None):
         assert only_of_what_is_shown(kept, shown) == Alignment().record() | {"duration_ms": 9}
     assert only_of_what_is_shown({"duration_ms": 9}, "previews/a")["same_take"] is False
+
+
+def test_quiet_moments_fill_the_gaps_between_composers_own_points() -> None:
+    measured = [8_000, 17_500, 26_000, 41_000]
+    assert quiet_points([], measured, 46_000) == measured
+    assert quiet_points([18_000, 50_000], measured, 46_000) == [8_000, 18_000, 41_000]
 
 
 def test_a_joined_file_is_compared_up_to_its_first_join() -> None:
