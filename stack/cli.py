@@ -103,6 +103,21 @@ def compose(
 
 
 @app.command()
+def listen(
+    target: Annotated[str, typer.Argument(metavar="FILE|RUN", help="An audio file, or a run's id.")],
+    png: Annotated[Path | None, typer.Option(help="Draw it into this file.")] = None,
+    bpm: Annotated[
+        float | None, typer.Option(min=30, max=200, help="Of a file: near which tempo its own is looked for.")
+    ] = None,
+    data: Data = default_folder(),  # noqa: B008
+) -> None:
+    """Report what a file or a run sounds like: the gate's rows, loudness, arc; status 1 when a row fails."""
+    from stack.listening import command  # noqa: PLC0415 - what hears is slow to import
+
+    run(command.listen(target, png, DataFolder(data), bpm=bpm))
+
+
+@app.command()
 def token(
     user: Annotated[UUID, typer.Option(help="The user's id (a UUID).")],
     role: Annotated[list[str], typer.Option(help="A role beyond listener, such as operator.")] = [],  # noqa: B006 - typer copies it

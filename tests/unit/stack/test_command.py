@@ -17,7 +17,7 @@ from stack import cli, operator_commands
 from stack.folder import ChildRecord, DataFolder, started_at
 
 PARCOURS = Path(sys.executable).with_name("parcours")
-VERBS = ["up", "status", "demo", "compose", "token", "runs", "migrate", "doctor", "simulate"]
+VERBS = ["up", "status", "demo", "compose", "listen", "token", "runs", "migrate", "doctor", "simulate"]
 VERBS += ["dlq", "topics", "outbox", "quota", "segment"]
 Command = Callable[..., tuple[int, str, str]]
 OPTIONS = {
@@ -25,6 +25,7 @@ OPTIONS = {
     "status": ["--data", "--json"],
     "demo": ["--preset", "--emotion", "--suds", "--once", "--open"],
     "compose": ["--preset", "--out", "--emotion", "--suds", "--style", "--seed", "--minutes", "--force"],
+    "listen": ["--png", "--bpm", "--data"],
     "simulate suno": ["--port", "--callbacks", "--speed", "--audio"],
     "token": ["--user", "--role", "--data"],
     "dlq": ["list", "replay"],
@@ -69,6 +70,7 @@ def test_help_of_a_verb_names_its_options(parcours: Command, verb: str) -> None:
     "verb",
     [
         "runs",
+        "listen 0b6b6a3e-2a2c-4a6d-8d0e-4bb1d6a1f0c2",
         "dlq list",
         "dlq replay",
         "topics apply",
