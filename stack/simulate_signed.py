@@ -33,7 +33,7 @@ def replicate(
     """Stand in for Replicate; /_sim/ledger and /_sim/faults as at the others.
 
     PROVIDERS=replicate,composer REPLICATE_API_TOKEN=any REPLICATE_BASE_URL=http://127.0.0.1:9996/v1
-    REPLICATE_SHORT_FILES=1 PROVIDER_FILE_PRIVATE_ORIGINS=http://127.0.0.1:9996
+    PROVIDER_FILE_PRIVATE_ORIGINS=http://127.0.0.1:9996
     """
     asyncio.run(_serve("replicate", port, speed, done, audio, ledger))
 

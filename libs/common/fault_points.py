@@ -39,6 +39,7 @@ POINTS: Final[Mapping[str, str]] = {
     "stamped": "7: a row is stamped",
     # archiver
     "after_lease": "8: the job is leased, nothing downloaded",
+    "after_continuation": "8: composer has played the rest of a short file, nothing mastered",
     "after_download": "8: the file is downloaded, checked and mastered",
     "before_put": "9: its SHA-256 is committed to the attempt, nothing put",
     "after_put": "9: the object is put, no row says so",

@@ -122,6 +122,8 @@ class LogEvent(StrEnum):
     ARCHIVE_POSTPONED = "archive_postponed"
     # the generator did not say whether the provider delivered: attempt, error_class
     CONFIRM_UNANSWERED = "confirm_unanswered"
+    # composer plays no rest of a file that came too short, its takes follow each other: run_id, segment_id, reason
+    CONTINUATION_MISSING = "continuation_missing"
     # a take will not be fetched: error_code, run_id, segment_id
     FILE_GIVEN_UP = "file_given_up"
     # a segment's file is stored: run_id, segment_id

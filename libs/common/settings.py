@@ -174,7 +174,6 @@ class FalSettings(Group):
     fal_base_url: Address = "https://queue.fal.run"
     fal_jwks_url: Address = "https://rest.fal.ai/.well-known/jwks.json"
     fal_model: str = "fal-ai/elevenlabs/music"
-    fal_short_files: bool = False  # true: models whose files end before a segment does may be asked
 
 
 class ReplicateSettings(Group):
@@ -183,7 +182,6 @@ class ReplicateSettings(Group):
     replicate_api_token: SecretStr = SecretStr("")
     replicate_base_url: Address = "https://api.replicate.com/v1"
     replicate_model: str = "stability-ai/stable-audio-2.5"
-    replicate_short_files: bool = False  # true: models whose files end before a segment does may be asked
 
 
 class DialectSettings(Group):

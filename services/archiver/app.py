@@ -22,9 +22,11 @@ from libs.common.messaging import open_messaging
 from libs.common.objects import open_objects
 from libs.common.schema_gate import await_schema
 from libs.common.wakeups import Wakeups, open_wakeups
+from services.archiver.clients.composer import Composer
 from services.archiver.clients.files import Files
 from services.archiver.clients.generator import Generator
 from services.archiver.consumers import subscribe
+from services.archiver.domain.addresses import AllowList
 from services.archiver.handlers.finals import archive_final
 from services.archiver.handlers.growing import GrowingCopies
 from services.archiver.handlers.previews import copy_preview
@@ -75,11 +77,14 @@ def make_app(settings: Settings) -> FastAPI:
 async def _open_tools(settings: Settings, database: Database, stack: AsyncExitStack) -> Tools:
     client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
     generator = Generator(client, settings.generator_url, settings.internal_secret.get_secret_value())
+    from_composer = Files(AllowList.of((), (settings.composer_url,)))
+    composer = Composer(client, from_composer, settings.composer_url, settings.composer_api_key.get_secret_value())
     return Tools(
         database=database,
         objects=await stack.enter_async_context(open_objects(settings)),
         files=Files(settings.allowed()),
         confirm=generator.confirm,
+        play_on=composer.play_on,
         ffmpeg=settings.ffmpeg or Path(imageio_ffmpeg.get_ffmpeg_exe()),
         spool=stack.enter_context(_spool()),
         time_scale=settings.time_scale,

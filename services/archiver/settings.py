@@ -1,6 +1,6 @@
 """Owns the archiver's environment."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from libs.common.errors import SettingError
 from libs.common.settings import (
@@ -34,6 +34,8 @@ class Settings(
 
     archiver_workers: int = Field(default=2, ge=1, le=64)  # finals at once: each may keep one core busy for 10 s
     archiver_previews: int = Field(default=32, ge=1, le=256)  # previews at once: they wait for the network
+
+    composer_api_key: SecretStr = SecretStr("")  # the key that composer asks for, if it does
 
     gate: Mode = Mode.ENFORCE  # record: judged and kept all the same
     gate_blocked: CommaList = ()  # SHA-256 or acoustic hashes in hex, besides those of the data

@@ -58,7 +58,7 @@ class Order:
     """An accepted request."""
 
     plan: SegmentPlan
-    callback_url: str
+    callback_url: str  # empty for a continuation: who asks looks at the task
     title: str
     tags: str
     body: Mapping[str, Any]  # as it came, for `param`
@@ -77,7 +77,7 @@ def order_of(body: object) -> Order:
     model = _text(body, "model")
     if not _MODEL.fullmatch(model):
         raise RefusedError(Code.BAD_PARAMETERS, "model cannot be null" if not model else "model is not a known name")
-    callback = _callback(body)
+    callback = "" if _is_continuation(body) else _callback(body)
     _check_lengths(body, model, custom=custom)
     wanted = ("style", "lyrics", "negativeTags") if custom else ("prompt", "style")
     if not any(_text(body, name) for name in wanted) and "x_parcours" not in body:
@@ -96,6 +96,12 @@ def _plan(body: Mapping[str, Any], style: str, title: str, seconds: float) -> Se
         raise RefusedError(Code.BAD_PARAMETERS, f"x_parcours: wrong or missing {', '.join(where[:5])}") from error
     except ValueError as error:
         raise RefusedError(Code.BAD_PARAMETERS, f"x_parcours: {error}") from error
+
+
+def _is_continuation(body: Mapping[str, Any]) -> bool:
+    """Whether the rest of a file is asked for; `_plan` judges the number."""
+    exact = body.get("x_parcours")
+    return isinstance(exact, dict) and bool(exact.get("from_seconds"))
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:

@@ -39,6 +39,8 @@ class Studio:
     def submit(self, body: object, base_url: str) -> str:
         """Accept an order and return its task id; raises RefusedError."""
         order = order_of(body)
+        if (known := self._jobs.continuing(order)) is not None:  # whoever asked before was killed, or grew impatient
+            return known.task_id
         if self._jobs.unfinished >= self._max_jobs:
             raise RefusedError(Code.TOO_MANY, "called too often, try later")
         job = Job(order, next(self._numbers), self._folder, base_url)
@@ -101,6 +103,8 @@ class Studio:
 
     async def _tell(self, job: Job, stage: str, finished_takes: int) -> None:
         """One try in order; repeats go on beside the next stages, so a deaf listener delays nothing."""
+        if not job.order.callback_url:
+            return
         failed = stage == "error"
         code = Code.GENERATION_FAILED if failed else Code.OK
         data = None if failed else job.items(finished_takes)

@@ -128,6 +128,13 @@ class JobTable:
     def get(self, task_id: str) -> Job | None:
         return self._jobs.get(task_id)
 
+    def continuing(self, order: Order) -> Job | None:
+        """The job that makes, or has made, the same rest of a file: its bits would be the same."""
+        if not order.plan.from_seconds:
+            return None
+        same = (job for job in self._jobs.values() if job.order.plan == order.plan and job.error is None)
+        return next(same, None)
+
     def files(self) -> Iterator[GrowingFile]:
         return (file for job in self._jobs.values() for file in job.files.values())
 

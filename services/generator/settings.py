@@ -21,7 +21,7 @@ from libs.common.settings import (
 )
 from services.generator.clients import Access
 from services.generator.domain.clockwork import Clockwork
-from services.generator.domain.model_forms import known_models, model_form
+from services.generator.domain.model_forms import LEAST_SECONDS, known_models, model_form
 from services.generator.domain.providers import KNOWN
 from services.generator.domain.roster import Roster, make_roster
 from services.generator.domain.verdicts import load
@@ -33,20 +33,20 @@ COMPOSER_MODEL: Final = "V5_5"  # a name of the reseller's API that takes `durat
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The settings of a paid provider, by name; `short` allows models whose files end before a segment does."""
+    """The settings of a paid provider, by name."""
 
     key: str
     base_url: str
     model: str
     keys_url: str | None = None
-    short: str | None = None
 
 
 PAID: Final[Mapping[str, Names]] = {
     "suno": Names("suno_api_key", "suno_base_url", "suno_model"),
-    "fal": Names("fal_key", "fal_base_url", "fal_model", "fal_jwks_url", "fal_short_files"),
-    "replicate": Names("replicate_api_token", "replicate_base_url", "replicate_model", short="replicate_short_files"),
+    "fal": Names("fal_key", "fal_base_url", "fal_model", "fal_jwks_url"),
+    "replicate": Names("replicate_api_token", "replicate_base_url", "replicate_model"),
 }
+_BY_FORM: Final = frozenset({"fal", "replicate"})  # whose models are told apart in what they take
 
 
 class Settings(
@@ -89,10 +89,10 @@ class Settings(
             raise ValueError(
                 f"{setting} is {model}, which {name} is not known to have: {', '.join(known_models(table))}"
             )
-        if names.short and not getattr(self, names.short) and model_form(table, model).is_short:
+        if name in _BY_FORM and model_form(table, model).is_too_short:
             raise ValueError(
-                f"{setting} is {model}, whose files end before a segment does, and short files are not completed yet: "
-                f"name another, leave {name} out of PROVIDERS, or set {names.short.upper()}=1 to have them anyway"
+                f"{setting} is {model}, whose files are paid for and then refused: they are shorter than "
+                f"{LEAST_SECONDS} s, which nothing completes; name another, or leave {name} out of PROVIDERS"
             )
 
     def _refuse_private_callback(self, name: str) -> None:

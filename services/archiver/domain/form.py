@@ -25,6 +25,9 @@ RAW_LEAST_SECONDS: Final = 45.0  # §4
 EXACT_SAMPLES: Final = 1152  # one frame
 FADED_DB: Final = -30.0  # the last second of a file that has faded, against its median
 PART_LEAST_SECONDS: Final = 15.0  # a part that its own fade-out leaves shorter is taken whole
+FADE_BEGINS_DB: Final = 6.0  # below the median: the last second that counts as music (§2.4)
+FADE_UNHEARD_DB: Final = 1.0  # of five seconds in the mean below the median: a join may not dip further
+FADE_LONGEST_SECONDS: Final = 30  # how far back a slow fade-out is followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,25 @@ class Measures:
 
     @property
     def played_out_seconds(self) -> float:
-        """Where the take's own fade-out begins: behind the last second within 6 dB of the median (§2.4)."""
+        """Where the take's own fade-out begins, in whole seconds: what is joined ends here (§2.4).
+
+        Behind the last second within 6 dB of the median, and further back while the five seconds before are quieter
+        than the rest: a join inside a slow fade-out would dip.
+        """
+        whole = float(int(self.seconds))
         if not self.levels_db:
-            return self.seconds
-        floor = statistics.median(self.levels_db) - 6.0
-        loud = [second for second, level in enumerate(self.levels_db) if level >= floor]
-        usable = min(float(loud[-1] + 1), self.seconds) if loud else self.seconds
-        return usable if usable >= PART_LEAST_SECONDS else self.seconds
+            return whole
+        middle = statistics.median(self.levels_db)
+        loud = [second for second, level in enumerate(self.levels_db) if level >= middle - FADE_BEGINS_DB]
+        latest = loud[-1] + 1
+        before = range(latest, max(latest - FADE_LONGEST_SECONDS, int(PART_LEAST_SECONDS)) - 1, -1)
+        usable = next((end for end in before if self._mean_db(end) >= middle - FADE_UNHEARD_DB), latest)
+        return float(usable) if usable >= PART_LEAST_SECONDS else whole
+
+    def _mean_db(self, end: int) -> float:
+        """Level of what a join that ends here would take up."""
+        taken_up = self.levels_db[max(0, end - int(JOIN_SECONDS)) : end]
+        return 10 * math.log10(statistics.mean(10 ** (level / 10) for level in taken_up))
 
     @property
     def has_faded(self) -> bool:
@@ -108,9 +123,12 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of one take in the segment's file; neighbours overlap by `JOIN_SECONDS`."""
+    """A stretch of one source in the segment's file; neighbours overlap by `JOIN_SECONDS`.
 
-    take: int
+    `source` counts from 0: the takes in their order, behind them what continues them.
+    """
+
+    source: int
     seconds: float
     gain_db: float
     limited: bool
@@ -118,7 +136,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to write the file: parts in order, then the fade (`None` for none), then exactly `samples`."""
+    """How to write the file: parts in order, then the fade, then exactly `samples`.
+
+    A fade of no length says where the last part's own begins; `None`: there is none.
+    """
 
     parts: tuple[Part, ...]
     samples: int
@@ -176,17 +197,37 @@ def is_short_of(measures: Measures, seconds: float) -> bool:
     return measures.seconds < seconds - SHORT_BY_SECONDS
 
 
-def plan_form(takes: Sequence[Measures], wanted: Wanted) -> Recipe:
-    """Bring one take, or several in turn, to the wanted length.
+def suffice_together(takes: Sequence[Measures], wanted: Wanted) -> bool:
+    """Whether the second take, behind the first up to its own fade-out, plays to the end (§2.4, 2)."""
+    return len(takes) > 1 and takes[0].played_out_seconds + takes[1].seconds >= wanted.seconds + JOIN_SECONDS
 
-    Interim for short files until the composer continues them (§2.4, 3): takes 1, 2, 1, 2 … until it is long enough.
+
+def continues_from(takes: Sequence[Measures], wanted: Wanted) -> int | None:
+    """The second of the file from which composer is to play on (§2.4, 3); `None` where the takes are enough."""
+    if is_long_enough(takes[0], wanted) or suffice_together(takes, wanted):
+        return None
+    return int(takes[0].played_out_seconds - JOIN_SECONDS)
+
+
+def plan_form(takes: Sequence[Measures], wanted: Wanted, rest: Measures | None = None) -> Recipe:
+    """Bring an attempt's takes to the wanted length, in the order of §2.4.
+
+    `rest` is what composer plays from `continues_from` on. Without it (composer is away for long) the takes follow
+    each other, 1, 2, 1, 2 …, until it is long enough.
     """
     first = takes[0]
+    end = wanted.seconds
     if is_long_enough(first, wanted):
-        end = min(first.seconds, wanted.seconds)
-        parts = [_part(1, first, end, wanted)]
+        end = min(first.seconds, end)
+        parts = [_part(0, first, end, wanted)]
+    elif suffice_together(takes, wanted):
+        parts = _then(0, first, 1, takes[1], wanted)
+    elif rest is not None:
+        parts = _then(0, first, len(takes), rest, wanted)
+        if wanted.last and rest.has_faded:
+            return Recipe(tuple(parts), wanted.samples, max(0.0, end - FADE_LAST_SECONDS))
     else:
-        parts, end = _in_turn(takes, wanted), wanted.seconds
+        parts = _in_turn(takes, wanted)
     if wanted.last:
         return Recipe(tuple(parts), wanted.samples, max(0.0, end - FADE_LAST_SECONDS), min(FADE_LAST_SECONDS, end))
     if end < wanted.seconds - 1 / SAMPLE_RATE:
@@ -195,20 +236,27 @@ def plan_form(takes: Sequence[Measures], wanted: Wanted) -> Recipe:
     return Recipe(tuple(parts), wanted.samples)
 
 
+def _then(source: int, first: Measures, other: int, second: Measures, wanted: Wanted) -> list[Part]:
+    """One up to where its own fade-out begins, the other from there to the end."""
+    until = first.played_out_seconds
+    rest = wanted.seconds - until + JOIN_SECONDS
+    return [_part(source, first, until, wanted), _part(other, second, rest, wanted)]
+
+
 def _in_turn(takes: Sequence[Measures], wanted: Wanted) -> list[Part]:
     parts: list[Part] = []
     end = 0.0
     while end < wanted.seconds:
         turn = len(parts) % len(takes)
         usable = takes[turn].played_out_seconds
-        parts.append(_part(turn + 1, takes[turn], usable, wanted))
+        parts.append(_part(turn, takes[turn], usable, wanted))
         end += usable - (JOIN_SECONDS if len(parts) > 1 else 0.0)
     surplus = min(end - wanted.seconds, parts[-1].seconds - 2 * JOIN_SECONDS)  # a join needs its length on both sides
     parts[-1] = replace(parts[-1], seconds=parts[-1].seconds - surplus)
     return parts
 
 
-def _part(take: int, measures: Measures, seconds: float, wanted: Wanted) -> Part:
+def _part(source: int, measures: Measures, seconds: float, wanted: Wanted) -> Part:
     # A right level is still raised by what LAME takes away, else coding again lets it sink a little each time.
     gain = gain_db(measures, wanted)
-    return Part(take, seconds, gain, limited=measures.peak_dbtp + gain > PEAK_BEFORE_DBTP)
+    return Part(source, seconds, gain, limited=measures.peak_dbtp + gain > PEAK_BEFORE_DBTP)

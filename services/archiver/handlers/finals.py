@@ -80,7 +80,7 @@ async def archive_final(job: Job, *, tools: Tools, copies: GrowingCopies) -> Non
 
 async def _make_and_store(job: Job, order: Order, tools: Tools, copies: GrowingCopies) -> None:
     with tools.room() as folder:
-        made = await make_file(order, folder=folder, tools=tools)
+        made = await make_file(order, tries=job.tries, folder=folder, tools=tools)
         reach("after_download")
         formed = made.formed
         alignment = await align(order, formed.path, formed.parts, folder=folder, tools=tools, copies=copies)

@@ -13,6 +13,7 @@ from services.archiver.domain import form, gate
 from services.archiver.domain.failures import Code, GiveUp, MayPass
 from services.archiver.domain.form import Wanted
 from services.archiver.domain.gate import Mode, Refused, Verdict
+from services.archiver.handlers.continuing import continue_take
 from services.archiver.handlers.labelling import tagging
 from services.archiver.handlers.tools import Tools
 from services.archiver.sound.coding import Formed, Label, bring_to_form, keep_as_received
@@ -44,8 +45,8 @@ class _Got:
     verdicts: tuple[Verdict, ...]
 
 
-async def make_file(order: Order, *, folder: Path, tools: Tools) -> Made:
-    """Fetch an attempt's takes and bring them to the segment's form.
+async def make_file(order: Order, *, tries: int, folder: Path, tools: Tools) -> Made:
+    """Fetch an attempt's takes and bring them to the segment's form; `tries` is the job's.
 
     Raises `GiveUp` with the first take's reason when none will do, `MayPass` when trying again may help.
     """
@@ -55,7 +56,11 @@ async def make_file(order: Order, *, folder: Path, tools: Tools) -> Made:
     takes = _Takes(urls, wanted, mode, folder=folder, tools=tools)
     while got := await takes.enough():
         try:
-            formed, verdicts = await _form(got, wanted, mode, tagging(order), folder=folder, tools=tools)
+            sound = [one.take for one in got]
+            rest = None
+            if wanted is not None:
+                rest = await continue_take(order, sound, wanted, tries=tries, folder=folder, tools=tools)
+            formed, verdicts = await _form(sound, rest, wanted, mode, tagging(order), folder=folder, tools=tools)
         except GiveUp as failure:
             takes.refuse(got[0], failure)
         else:
@@ -66,13 +71,19 @@ async def make_file(order: Order, *, folder: Path, tools: Tools) -> Made:
 
 
 async def _form(
-    got: Sequence[_Got], wanted: Wanted | None, mode: Mode, label: Label, *, folder: Path, tools: Tools
+    takes: Sequence[Take],
+    rest: Take | None,
+    wanted: Wanted | None,
+    mode: Mode,
+    label: Label,
+    *,
+    folder: Path,
+    tools: Tools,
 ) -> tuple[Formed, tuple[Verdict, ...]]:
     """Bring takes to form and judge what became of them."""
-    takes = [one.take for one in got]
     if wanted is None:
         return await keep_as_received(tools.ffmpeg, takes[0], folder, label), ()
-    formed = await bring_to_form(tools.ffmpeg, takes, wanted, folder, label)
+    formed = await bring_to_form(tools.ffmpeg, takes, wanted, folder, label, rest=rest)
     measures = formed.measures
     findings = dict(measures.findings) | {
         "duration_error_ms": round(1000 * abs(measures.samples - wanted.samples) / form.SAMPLE_RATE, 3),

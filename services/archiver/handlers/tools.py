@@ -1,11 +1,11 @@
 """Owns what the use cases are handed: the database, the store, the ways out, the sound program and room on the disk."""
 
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from libs.common.database import Database
@@ -28,6 +28,8 @@ class Files(Protocol):
 
 
 Confirm = Callable[[UUID], Awaitable[Confirmation]]
+PlayOn = Callable[[Mapping[str, Any], int, Path], Awaitable[Fetched]]
+"""Exact plan, second of the file to begin at, where to write; raises `GiveUp` or `MayPass`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Tools:
     objects: ObjectStore
     files: Files
     confirm: Confirm
+    play_on: PlayOn
     ffmpeg: Path
     spool: Path
     time_scale: float = 1.0

@@ -66,9 +66,18 @@ def unlabelled(_parts: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 async def bring_to_form(
-    program: Path, takes: Sequence[Take], wanted: Wanted, folder: Path, label: Label = unlabelled
+    program: Path,
+    takes: Sequence[Take],
+    wanted: Wanted,
+    folder: Path,
+    label: Label = unlabelled,
+    *,
+    rest: Take | None = None,
 ) -> Formed:
-    """Write the file of a segment, exactly as long as wanted; raises `GiveUp` when ffmpeg cannot."""
+    """Write the file of a segment, exactly as long as wanted; raises `GiveUp` when ffmpeg cannot.
+
+    `rest` continues the first take where it ends too early.
+    """
     target = folder / "final.mp3"
     first = takes[0]
     if first.layout is not None and stays_coded(first, wanted):
@@ -76,16 +85,17 @@ async def bring_to_form(
         await asyncio.to_thread(cut_frames, first.path, first.layout, wanted.samples, target, label(parts))
         measures = replace(first.measures, samples=wanted.samples)
         return Formed(target, measures, parts, coded=False)
-    recipe = plan_form([take.measures for take in takes], wanted)
-    parts = [_record(takes[part.take - 1], part.seconds) for part in recipe.parts]
+    recipe = plan_form([take.measures for take in takes], wanted, rest.measures if rest else None)
+    sources = [*takes, rest] if rest else takes
+    parts = [_record(sources[part.source], part.seconds) for part in recipe.parts]
     labelled = _Target(target, label(parts))
-    measures, before = await _code(program, takes, recipe, labelled, wanted.bpm)
+    measures, before = await _code(program, sources, recipe, labelled, wanted.bpm)
     for _ in range(CORRECTIONS):
         better = _correct(recipe, measures, before, wanted)
         if better is None:
             break
         recipe = better
-        measures, before = await _code(program, takes, recipe, labelled, wanted.bpm)
+        measures, before = await _code(program, sources, recipe, labelled, wanted.bpm)
     if abs(measures.samples - wanted.samples) > EXACT_SAMPLES:
         raise GiveUp(Code.DURATION_OFF, f"{measures.samples} samples for {wanted.samples}")
     return Formed(target, measures, parts, coded=True, peak_before_dbtp=before)
@@ -145,17 +155,17 @@ def _delay(layout: mp3.Layout) -> int:
 
 
 async def _code(
-    program: Path, takes: Sequence[Take], recipe: Recipe, target: _Target, near_bpm: float | None
+    program: Path, sources: Sequence[Take], recipe: Recipe, target: _Target, near_bpm: float | None
 ) -> tuple[Measures, float]:
     """Write a recipe; returns what the file measures and its true peak before coding."""
-    sources = [argument for part in recipe.parts for argument in ffmpeg.source(*_file(takes[part.take - 1]))]
-    log = await _encode(program, sources, graph_of(recipe), recipe.samples, target)
+    files = [argument for part in recipe.parts for argument in ffmpeg.source(*_file(sources[part.source]))]
+    log = await _encode(program, files, graph_of(recipe), recipe.samples, target)
     where = Where(until_seconds=recipe.fade_from_seconds, joins=recipe.joins)
     measures = await measure(program, target.path, Container.MP3, keep_seconds=None, where=where, near_bpm=near_bpm)
     if needs_meter(recipe):
         return measures, read_summary(log.lines, "peak_dbtp")
     part = recipe.parts[0]
-    return measures, takes[part.take - 1].measures.peak_dbtp + part.gain_db
+    return measures, sources[part.source].measures.peak_dbtp + part.gain_db
 
 
 def needs_meter(recipe: Recipe) -> bool:
@@ -179,7 +189,7 @@ def graph_of(recipe: Recipe) -> str:
         joined = f"[j{place}]"
     ceiling = 10 ** (recipe.ceiling_dbtp / 20)
     steps = [f"alimiter=limit={ceiling:.4f}:level=disabled:latency=1"] if recipe.limited else []
-    if recipe.fade_from_seconds is not None:
+    if recipe.fade_from_seconds is not None and recipe.fade_seconds > 0:
         # hsin is sin² rising, so it falls as cos²
         steps.append(f"afade=t=out:curve=hsin:st={recipe.fade_from_seconds:.6f}:d={recipe.fade_seconds:.6f}")
     steps += [f"atrim=end_sample={recipe.samples}", f"apad=whole_len={recipe.samples}"]
@@ -226,4 +236,10 @@ def _whole(take: Take, seconds: float) -> Parts:
 
 def _record(take: Take, seconds: float) -> dict[str, Any]:
     """One entry of the recipe that is kept with the segment (§2.4)."""
-    return {"source": "provider", "take": take.number, "from_seconds": 0.0, "to_seconds": round(seconds, 3)}
+    begins = float(take.begins_at)
+    return {
+        "source": take.source,
+        "take": take.number,
+        "from_seconds": begins,
+        "to_seconds": round(begins + seconds, 3),
+    }

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from services.archiver.domain.form import JOIN_SECONDS
 from services.archiver.domain.gate import thresholds
 from services.archiver.sound.beat import tempi
 from services.archiver.sound.hearing import FRAME_HOPS, HASH_FRAMES, HOPS_PER_SECOND, Heard
@@ -23,6 +24,7 @@ VOICE_SHARE: Final = 0.45  # of modulation, in 2–8 Hz (§4)
 SYLLABLES_HZ: Final = (2.0, 8.0)
 MODULATION_HZ: Final = (0.5, 25.0)
 STARTLE_HOPS: Final = 5  # 50 ms
+DIP_SECONDS: Final = 3.0  # of a join and of what is on either side of it (§8)
 
 Exact = NDArray[np.floating[Any]]
 
@@ -172,20 +174,39 @@ def _joins(heard: Heard, where: Where) -> dict[str, float]:
         return {}
     regions, floors = thresholds().regions, thresholds().floors
     least = 10 ** (floors.click_dbfs / 10)
-    ratios = np.concatenate(
-        [
-            second / max(float(np.median(high[max(0, start - 1000) : start + 2000])), least)
-            for start in range(0, len(high), 1000)
-            if len(second := high[start : start + 1000])
-        ]
-    )
-    near = np.zeros(len(ratios), dtype=bool)
+    usual = np.repeat([np.median(high[max(0, at - 1000) : at + 2000]) for at in range(0, len(high), 1000)], 1000)
+    usual = np.maximum(usual[: len(high)], least)
+    near = np.zeros(len(high), dtype=bool)
     for join in where.joins:
-        begin = round((join - regions.join_before_seconds) * 1000)
-        near[max(0, begin) : max(0, round((join + regions.join_after_seconds) * 1000))] = True
+        begin, end = (
+            max(0, round(1000 * (join + edge))) for edge in (-regions.join_before_seconds, regions.join_after_seconds)
+        )
+        near[begin:end] = True
+        # what is joined may differ: the soft attacks of one are no clicks because the other had no treble
+        usual[begin:end] = usual[begin:end].max(initial=least)
+    ratios = high / usual
     own = float(ratios[~near].max()) if (~near).any() else 0.0
     clicks = float(ratios[near].max()) if near.any() else 0.0
-    return {"join_clicks": clicks, "join_click_excess": clicks / max(floors.click_ratio, own)}
+    excess = clicks / max(floors.click_ratio, own)
+    return {"join_clicks": clicks, "join_click_excess": excess, "join_dip_db": _dip(heard, where)}
+
+
+def _dip(heard: Heard, where: Where) -> float:
+    """How far the level sinks at a join, the worst of them: its middle against the mean of both sides (§8)."""
+    power = _joined(heard.power)
+    end = len(power) if where.until_seconds is None else round(where.until_seconds * HOPS_PER_SECOND)
+    half, size = round(JOIN_SECONDS / 2 * HOPS_PER_SECOND), round(DIP_SECONDS * HOPS_PER_SECOND)
+    dips = [0.0]
+    for join in where.joins:
+        middle = round(join * HOPS_PER_SECOND)
+        sides = [power[max(0, middle - half - size) : middle - half], power[middle + half : middle + half + size]]
+        if middle + half + size > end:
+            sides.pop()  # the file's own end is no side of a join
+        levels = [float(_decibels(side.mean())) for side in sides if len(side)]
+        inside = power[middle - size // 2 : middle + size // 2]
+        if levels and len(inside):
+            dips.append(sum(levels) / len(levels) - float(_decibels(inside.mean())))
+    return max(dips)
 
 
 def _joined(blocks: Sequence[NDArray[np.float32]]) -> Exact:

@@ -34,14 +34,17 @@ _SUMMARY: Final = {
 class Take:
     """A file that is audio: where it is, what it is, how it sounds; `layout` of MP3s only.
 
-    `number` counts the attempt's takes from 1, as the provider named them.
+    `source` made it: the attempt's provider, or composer; `number` counts its takes from 1, as it named them;
+    `begins_at` is the second of the segment's file at which a continuation begins.
     """
 
     path: Path
     container: Container
     measures: Measures
     layout: mp3.Layout | None
+    source: str = "provider"
     number: int = 1
+    begins_at: int = 0
 
 
 async def inspect(program: Path, path: Path, *, keep_seconds: float | None, near_bpm: float | None = None) -> Take:

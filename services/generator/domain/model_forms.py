@@ -10,7 +10,9 @@ from services.generator.domain.reading import mapping, text
 from services.generator.domain.request import clamped, clauses, joined, tags
 from services.generator.domain.verdicts import load
 
-LONGEST_SEGMENT_SECONDS: Final = 360  # a model that ends sooner makes files that something else must complete
+LEAST_SECONDS: Final = (
+    45  # the archiver completes what is longer and refuses what is shorter (audio-and-player.md §2.4)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +30,27 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class ModelForm:
-    """One model. `prompt_limit`, `negative_limit` in characters; `output`: where its audio stands in the result."""
+    """One model. `prompt_limit`, `negative_limit` in characters; `output`: where its audio stands in the result.
+
+    `seconds` of a model whose files are all as long.
+    """
 
     prompt: str
     prompt_limit: int
     negative: str | None
     negative_limit: int
     length: Length | None
+    seconds: int | None
     fixed: Mapping[str, Any]
     output: tuple[str, ...]
     usd: float | None
     usd_per_minute: float | None
 
     @property
-    def is_short(self) -> bool:
-        """Whether its files may end before the longest segment does."""
-        return self.length is None or self.length.most < LONGEST_SEGMENT_SECONDS
+    def is_too_short(self) -> bool:
+        """Whether no file of it is long enough to be completed."""
+        longest = self.seconds if self.length is None else self.length.most
+        return longest is not None and longest < LEAST_SECONDS
 
     def fill(self, plan: Mapping[str, Any]) -> dict[str, Any]:
         """The model's input for a segment's plan; what to avoid stands in the prompt if it has no field."""
@@ -87,6 +94,7 @@ def model_form(table: str, model: str) -> ModelForm:
         negative=row.get("negative"),
         negative_limit=row.get("negative_limit", 0),
         length=None if length is None else Length(**length),
+        seconds=row.get("seconds"),
         fixed=row.get("fixed", {}),
         output=tuple(row["output"]),
         usd=row.get("usd"),

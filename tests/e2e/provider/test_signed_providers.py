@@ -102,7 +102,6 @@ def _settings(fal: Simulated, replicate: Simulated) -> dict[str, str]:
         "FAL_JWKS_URL": f"{fal.origin}/.well-known/jwks.json",
         "REPLICATE_API_TOKEN": "test",
         "REPLICATE_BASE_URL": f"{replicate.origin}/v1",
-        "REPLICATE_SHORT_FILES": "1",
         "PROVIDER_FILE_PRIVATE_ORIGINS": f"{fal.origin},{replicate.origin}",
         "COMPOSER_WORKERS": "1",
         "TIME_SCALE": str(1 / SPEED),

@@ -1,5 +1,6 @@
 """Owns what the archiver's tests share: a web, rows, both stores, and sounds made once."""
 
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 from libs.common.database import open_database, use_json
 from libs.common.objects import open_objects
 from libs.common.settings import ObjectSettings
+from services.archiver.clients import composer as continuing
 from services.archiver.clients.files import Files
 from services.archiver.clients.generator import Generator
 from services.archiver.domain.addresses import AllowList
@@ -20,6 +22,7 @@ from tests import components
 from tests.integration.archiver import web as web_server
 from tests.integration.archiver.web import Web
 from tests.integration.archiver.world import World
+from tests.integration.composer.running import Composer, started
 from tests.unit.archiver.sounds import FFMPEG, STREAM, noise
 
 
@@ -44,6 +47,16 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Sounds:
         wav=noise(folder / "song.wav", 50).read_bytes(),
         stream=noise(folder / "stream.mp3", 20, *STREAM).read_bytes(),
     )
+
+
+@pytest.fixture(scope="module")
+async def composer(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Composer]:
+    """A real one, and its engine."""
+    running = await started(tmp_path_factory.mktemp("composer"), 1)
+    yield running
+    await running.client.aclose()
+    running.process.send_signal(signal.SIGTERM)
+    assert await running.process.wait() == 0
 
 
 @pytest.fixture
@@ -99,6 +112,7 @@ async def tools(database: str, web: Web, tmp_path: Path, store_settings: ObjectS
             objects=objects,
             files=Files(AllowList.of(("localhost",), (web.origin,))),
             confirm=Generator(client, web.origin, "secret").confirm,
+            play_on=continuing.Composer(client, Files(AllowList.of((), (web.origin,))), web.origin, "").play_on,
             ffmpeg=FFMPEG,
             spool=spool,
         )

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,8 @@ from libs.common.settings import ObjectSettings
 from tests.integration.archiver.conftest import Sounds
 from tests.integration.archiver.web import Web
 from tests.integration.archiver.world import Segment, World, whole
+from tests.integration.composer.running import KEY, Composer
+from tests.unit.composer.journeys import example_a
 
 ROOT = Path(__file__).parents[3]
 
@@ -138,6 +141,7 @@ async def _until_news(world: World, topic: str) -> None:
 
 @pytest.mark.parametrize("store_settings", ["s3_store"], indirect=True)
 async def test_killed_at_every_point_a_file_is_stored_once(
+    composer: Composer,
     world: World,
     database: str,
     kafka_bootstrap: str,
@@ -149,14 +153,24 @@ async def test_killed_at_every_point_a_file_is_stored_once(
     tmp_path: Path,
 ) -> None:
     url = web.give("/a.mp3", sounds.song)
-    env = environment(database, kafka_bootstrap, topics, web, store_settings)
+    plays_on = {"COMPOSER_URL": composer.url, "COMPOSER_API_KEY": KEY}
+    env = environment(database, kafka_bootstrap, topics, web, store_settings, **plays_on)
+    short = {"file_seconds": 60, "x_parcours": example_a(1, seconds=55, file_seconds=60)}
     segments = []
-    for point in ("after_lease", "after_download", "before_put", "after_put", "before_final_commit"):
-        segments.append(segment := await world.segment())
+    for point in (
+        "after_lease",
+        "after_continuation",
+        "after_download",
+        "before_put",
+        "after_put",
+        "before_final_commit",
+    ):
+        plan: dict[str, Any] = short if point == "after_continuation" else {}
+        segments.append(segment := await world.segment(**plan))
         await world.delivered(segment, url)
         fault_points.arm(tmp_path, point)
         async with archiver(env | {"FAULT_POINTS_FOLDER": str(tmp_path)}) as doomed:
-            assert await asyncio.wait_for(doomed.wait(), 60) == EXIT_STATUS, point
+            assert await asyncio.wait_for(doomed.wait(), 180) == EXIT_STATUS, point
         assert (await world.segment_row(segment))["status"] == "generating", point
         assert (await store.head(segment.key) is not None) == (point in ("after_put", "before_final_commit")), point
         await world.connection.execute("UPDATE archive_jobs SET not_before = now() + interval '1 hour'")
@@ -165,7 +179,7 @@ async def test_killed_at_every_point_a_file_is_stored_once(
         await until_complete(world, *segments)
     for segment in segments:
         await stored_once(world, store, segment)
-    assert await world.topics() == ["segment.complete"] * 5
+    assert await world.topics() == ["segment.complete"] * len(segments)
 
 
 @pytest.mark.parametrize("store_settings", ["s3_store"], indirect=True)

@@ -14,6 +14,7 @@ from aiohttp import web
 from stack.embedded.ports import free_port
 
 KEY = "composer-test-key"
+START_SECONDS = 150  # workers are warmed first, and many may start at once
 AUTHORISED = {"Authorization": f"Bearer {KEY}"}
 
 
@@ -98,7 +99,7 @@ async def started(temporary: Path, workers: int) -> Composer:
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.composer", env=environment)
     composer = Composer(process, url)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(START_SECONDS):
         while True:
             try:
                 if (await composer.client.get("/readyz")).status_code == 200:

@@ -70,7 +70,6 @@ async def opened(name: str, dsn: str, song: Path, folder: Path) -> AsyncIterator
             fal_jwks_url=f"{simulator.origin}/.well-known/jwks.json",
             replicate_api_token=KEYS["replicate"],
             replicate_base_url=f"{simulator.origin}/v1",
-            replicate_short_files=True,
         )
         whole = await enter(open_whole(made, dsn, folder, (simulator.origin,)))
 

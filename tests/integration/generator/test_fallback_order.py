@@ -94,7 +94,6 @@ async def everybody(
             fal_jwks_url=f"{queue.origin}/.well-known/jwks.json",
             replicate_api_token="r8_x",
             replicate_base_url=f"{predictions.origin}/v1",
-            replicate_short_files=True,
             callback_url=callback,
             callback_base=f"{callback}/callback",
         )

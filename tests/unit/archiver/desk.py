@@ -3,15 +3,16 @@
 import hashlib
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, cast
 
 from services.archiver.clients.files import Fetched
+from services.archiver.domain.failures import MayPass
 from services.archiver.domain.gate import Policy
 from services.archiver.handlers.taking import Made, make_file
-from services.archiver.handlers.tools import Tools
+from services.archiver.handlers.tools import PlayOn, Tools
 from services.archiver.storage import Order
 from tests.unit.archiver.sounds import FFMPEG
 
@@ -28,10 +29,20 @@ class OnDisk:
         raise NotImplementedError(url)
 
 
+async def no_composer(exact: Mapping[str, Any], from_seconds: int, into: Path) -> Fetched:
+    raise MayPass(f"nobody plays {into.name} from {from_seconds} s of {len(exact)} numbers")
+
+
 async def hand_in(
-    folder: Path, *takes: Path, policy: Policy | None = None, dialect: str = "other", **plan: Any
+    folder: Path,
+    *takes: Path,
+    policy: Policy | None = None,
+    dialect: str = "other",
+    play_on: PlayOn = no_composer,
+    tries: int = 1,
+    **plan: Any,
 ) -> Made:
-    """What the archiver makes of an attempt's takes; raises `GiveUp` when it refuses them."""
+    """What the archiver makes of an attempt's takes; raises `GiveUp` when it refuses them, `MayPass` to come again."""
     room = folder / uuid.uuid4().hex
     room.mkdir()
     tools = Tools(
@@ -39,11 +50,12 @@ async def hand_in(
         objects=cast("Any", None),
         files=OnDisk(),
         confirm=cast("Any", None),
+        play_on=play_on,
         ffmpeg=FFMPEG,
         spool=folder,
         gate=policy or Policy(),
     )
-    return await make_file(_order(takes, dialect, plan), folder=room, tools=tools)
+    return await make_file(_order(takes, dialect, plan), tries=tries, folder=room, tools=tools)
 
 
 def _order(takes: Sequence[Path], dialect: str, plan: dict[str, Any]) -> Order:

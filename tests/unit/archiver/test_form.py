@@ -1,5 +1,7 @@
 """Which parts, gain and fade a file gets, decided from measures alone."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from services.archiver.domain.form import (
     JOIN_SECONDS,
     Measures,
     Wanted,
+    continues_from,
     gain_db,
     may_stay_coded,
     plan_form,
@@ -73,11 +76,47 @@ def test_the_last_segment_fades_over_twelve_seconds() -> None:
     assert (recipe.fade_from_seconds, recipe.fade_seconds) == (228.0, 12.0)
 
 
-def test_short_takes_follow_each_other_until_it_is_long_enough() -> None:
+def test_two_takes_that_reach_the_end_together_follow_each_other() -> None:
+    takes = [measures(170, faded=10), measures(90)]
+    assert continues_from(takes, wanted(245)) is None
+    recipe = plan_form(takes, wanted(245))
+    assert [(part.source, part.seconds) for part in recipe.parts] == [(0, 160.0), (1, 90.0)]
+    assert recipe.joins == (157.5,)
+    assert recipe.fade_from_seconds is None
+    assert continues_from(takes, wanted(246)) == 155  # a second more than they have
+
+
+def test_composer_plays_on_five_seconds_before_a_take_fades_out() -> None:
+    takes = [measures(90, faded=10), measures(90)]
+    assert continues_from(takes, wanted(305)) == 75
+    recipe = plan_form(takes, wanted(305), measures(230))
+    assert [(part.source, part.seconds) for part in recipe.parts] == [(0, 80.0), (2, 230.0)]
+    assert recipe.fade_from_seconds is None
+
+
+def test_what_composer_has_faded_out_is_not_faded_again() -> None:
+    recipe = plan_form([measures(250)], wanted(300, last=True), measures(55, faded=5))
+    assert (recipe.fade_from_seconds, recipe.fade_seconds) == (288.0, 0.0)
+    unfaded = plan_form([measures(250)], wanted(300, last=True), measures(55))
+    assert (unfaded.fade_from_seconds, unfaded.fade_seconds) == (288.0, 12.0)
+
+
+def test_without_composer_short_takes_follow_each_other_until_it_is_long_enough() -> None:
     recipe = plan_form([measures(80, faded=10), measures(90)], wanted(240))
-    assert [part.take for part in recipe.parts] == [1, 2, 1, 2]
+    assert [part.source for part in recipe.parts] == [0, 1, 0, 1]
     assert recipe.parts[0].seconds == 70.0  # up to where its own fade-out begins
     assert recipe.fade_from_seconds is None
+
+
+@pytest.mark.parametrize("fade", [6, 12, 20, 30])
+def test_a_join_lies_before_a_fade_out_is_heard_however_slow_it_is(fade: int) -> None:
+    """In decibels of the amplitude that falls in a straight line; up to 0.5 dB in the middle of a join."""
+    falling = [20 * math.log10(1 - (second + 0.5) / fade) for second in range(fade)]
+    levels = [-18.0] * (120 - fade) + [-18.0 + level for level in falling]
+    ends = Measures(120 * 44100, 44100, 2, -16, -3, 2, tuple(levels)).played_out_seconds
+    taken_up = [10 ** ((level + 18) / 10) for level in levels[int(ends) - 5 : int(ends)]]
+    assert 10 * math.log10((sum(taken_up) / 5 + 1) / 2) >= -0.55
+    assert 120 - fade <= ends <= 120 - fade / 2
 
 
 def test_a_limiter_works_only_where_the_peak_would_pass() -> None:
@@ -96,15 +135,18 @@ def test_less_than_45_seconds_is_too_short() -> None:
     takes=st.lists(st.builds(measures, st.floats(45, 200), faded=st.integers(0, 40)), min_size=1, max_size=2),
     seconds=st.integers(50, 360),
     last=st.booleans(),
+    continued=st.booleans(),
 )
 def test_the_parts_always_reach_the_length_and_can_be_joined(
-    takes: list[Measures], seconds: int, *, last: bool
+    takes: list[Measures], seconds: int, *, last: bool, continued: bool
 ) -> None:
     asked = wanted(seconds, last=last)
-    recipe = plan_form(takes, asked)
+    begins = continues_from(takes, asked)
+    rest = measures(asked.seconds - begins) if begins is not None and continued else None
+    recipe = plan_form(takes, asked, rest)
     reach = sum(part.seconds for part in recipe.parts) - JOIN_SECONDS * (len(recipe.parts) - 1)
     assert reach >= asked.seconds - 2.0 - 1e-6
     assert len(recipe.parts) == 1 or all(part.seconds >= JOIN_SECONDS for part in recipe.parts)
-    if recipe.fade_from_seconds is not None:
+    if recipe.fade_from_seconds is not None and recipe.fade_seconds:
         assert recipe.fade_seconds >= 3.0 - 1e-6
         assert recipe.fade_from_seconds + recipe.fade_seconds <= asked.seconds + 1e-6

@@ -38,6 +38,7 @@ CLEAN_MASTERED = CLEAN_RAW | {
     "peak_before_dbtp": -3.0,
     "peak_dbtp": -2.6,
     "join_click_excess": 0.4,
+    "join_dip_db": 0.3,
 }
 
 

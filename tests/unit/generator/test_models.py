@@ -146,6 +146,6 @@ def test_a_plan_that_asks_for_nothing_or_in_no_numbers_is_not_sent(bad: dict[str
         )
 
 
-def test_the_default_models_make_whole_segments_or_are_off() -> None:
-    assert not model_form("fal_models", "fal-ai/elevenlabs/music").is_short
-    assert model_form("replicate_models", "stability-ai/stable-audio-2.5").is_short
+def test_only_models_whose_files_nothing_can_complete_are_too_short() -> None:
+    too_short = [model for table, model in FORMS if model_form(table, model).is_too_short]
+    assert too_short == ["fal-ai/lyria2", "google/lyria-2"]

@@ -135,10 +135,10 @@ def test_every_paid_provider_has_an_account_for_each_key() -> None:
             "REPLICATE_MODEL is meta/musicgen, which replicate is not known",
         ),
         (
-            {"providers": "replicate", "replicate_api_token": "k"},
-            "REPLICATE_MODEL is stability-ai/stable-audio-2.5, whose files end before .*REPLICATE_SHORT_FILES=1",
+            {"providers": "replicate", "replicate_api_token": "k", "replicate_model": "google/lyria-2"},
+            "REPLICATE_MODEL is google/lyria-2, whose files are paid for and then refused: .*45 s",
         ),
-        ({"providers": "fal", "fal_key": "k", "fal_model": "fal-ai/lyria2"}, "FAL_SHORT_FILES=1"),
+        ({"providers": "fal", "fal_key": "k", "fal_model": "fal-ai/lyria2"}, "shorter than 45 s"),
         (
             {"providers": "fal", "fal_key": "k", "callback_base": "http://parcours.fr/c"},
             "CALLBACK_BASE must be a public https address, because FAL_BASE_URL is not on this machine: it has the",
@@ -150,8 +150,8 @@ def test_what_could_only_fail_is_refused_with_the_reason(changes: dict[str, Any]
         settings(**changes)
 
 
-def test_short_files_are_a_decision() -> None:
-    made = replicate(replicate_short_files=True)
+def test_models_of_short_files_are_asked_where_they_are_named() -> None:
+    made = replicate()
     assert made.access(made.roster())["replicate-1"].model == "stability-ai/stable-audio-2.5"
 
 
@@ -165,7 +165,6 @@ def test_the_whole_order_is_configuration() -> None:
         suno_api_key="k",
         fal_key="k",
         replicate_api_token="k",
-        replicate_short_files=True,
     )
     assert made.roster().names == ["suno", "fal", "replicate", "composer"]
 
