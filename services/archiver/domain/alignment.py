@@ -8,6 +8,7 @@ WINDOW_SECONDS: Final = 12.0
 WINDOWS: Final = 3  # at the beginning, in the middle and at the end of what both play
 LEAST_SECONDS: Final = 5.0  # of a window; a preview is shown from 5 s on
 MARGIN_SECONDS: Final = 0.25  # at both ends, where coders and softened edges differ
+COMPARED_SECONDS: Final = 120.0  # of a long preview: what follows is the same stream, and costs as much again
 LAG_SECONDS: Final = 2.0  # looked for, either way
 LEAST_PEAK: Final = 0.90  # same take .997–1.0, other seed .16–.28
 SAMPLE_RATE: Final = 44100  # Hz that lags are counted at

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from libs.common import mp3
-from services.archiver.domain.alignment import LAG_SECONDS, SAMPLE_RATE, Match, Window, plan_windows
+from services.archiver.domain.alignment import COMPARED_SECONDS, LAG_SECONDS, SAMPLE_RATE, Match, Window, plan_windows
 from services.archiver.domain.containers import Container
 from services.archiver.domain.failures import Code, GiveUp
 from services.archiver.sound import ffmpeg
@@ -27,7 +27,7 @@ async def compare(
     preview that is no MP3 or does not decode.
     """
     layout = await asyncio.to_thread(_scan, preview)
-    common = min(seconds, layout.frames * layout.first.samples / layout.first.sample_rate)
+    common = min(seconds, layout.frames * layout.first.samples / layout.first.sample_rate, COMPARED_SECONDS)
     windows = plan_windows(common)
     looked_for = [(window.from_seconds, window.seconds) for window in windows]
     played, shown = await _hear(program, preview, layout.first.channels, common, looked_for)
