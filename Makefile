@@ -38,7 +38,7 @@ LINK = $(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation -
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-## setup: bring what the demo needs into .venv and .work (Python packages, PostgreSQL, Java, Kafka; about 220 MB)
+## setup: bring what the demo needs into .venv and .work (Python packages, PostgreSQL, Java, Kafka; about 245 MB)
 .PHONY: setup
 setup: $(VENV)/.python $(WORK)/kafka
 

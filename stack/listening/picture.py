@@ -62,7 +62,9 @@ def _head(figure: Figure, subject: Subject) -> None:
     rows = sum(len(piece.gate) for piece in subject.pieces)
     failed = sum(len(piece.failed) for piece in subject.pieces)
     if rows:
-        told = f"gate: {rows} rows, {'all pass' if not failed else f'{failed} fail'}"
+        looked = sum(not row["passed"] for piece in subject.pieces for row in piece.gate) - failed
+        told = f"gate: {rows} rows, {f'{failed} fail' if failed else 'none fails'}"
+        told += f", {looked} worth a look" if looked else ""
         figure.text(0.985, 0.955, told, fontsize=11, ha="right", color=BAD if failed else GOOD, fontweight="bold")
 
 
@@ -144,7 +146,7 @@ def _loudness(axes: Axes, subject: Subject) -> None:
     _dots(axes, [(one.t, one.lufs) for one in subject.measured])
     known = [one.lufs for one in subject.measured if one.lufs > -60] or [-16.0]  # noqa: PLR2004 - a fade is no course
     middle = float(np.median(known))
-    axes.set_ylim(middle - 16, middle + 8)
+    axes.set_ylim(middle - 10, middle + 4)
     _name(axes, subject, "loudness", "LUFS; level of ¼ s in blue (dB)")
 
 
@@ -212,12 +214,12 @@ def _gate(axes: Axes, pieces: Sequence[Piece]) -> None:
             name = row["finding"] + (" *" if row["stage"] == "mastered" and len(pieces) > 1 else "")
             rows.setdefault((row["check"], name, row["limit"]), {})[column] = row
     left = 2.6 if len(pieces) > 1 else 1.6
-    axes.set_xlim(0, left + len(pieces) + 1.0)
+    axes.set_xlim(0, left + len(pieces) + 0.35 + 0.2 * len(pieces))
     axes.set_ylim(len(rows) + 0.4, -1.3)
     axes.axis("off")
     for column in range(len(pieces)):
         axes.text(left + column + 0.5, -0.4, str(column + 1) if len(pieces) > 1 else "value", **_cell(SOFT))
-    axes.text(left + len(pieces) + 0.95, -0.4, "limit", **_cell(SOFT, "right"))
+    axes.text(left + len(pieces) + 0.3 + 0.2 * len(pieces), -0.4, "limit", **_cell(SOFT, "right"))
     for line, ((_check, name, _limit), found) in enumerate(rows.items()):
         axes.text(left - 0.12, line + 0.5, name.replace("_", " "), **_cell(INK, "right"))
         for column, row in found.items():
@@ -228,7 +230,12 @@ def _gate(axes: Axes, pieces: Sequence[Piece]) -> None:
                 [left + column + 0.03, left + column + 0.97], line + 0.06, line + 0.94, color=back, linewidth=0
             )
             axes.text(left + column + 0.5, line + 0.5, value_of(row), **_cell(ink))
-        axes.text(left + len(pieces) + 0.95, line + 0.5, limit_of(next(iter(found.values()))), **_cell(SOFT, "right"))
+        axes.text(
+            left + len(pieces) + 0.3 + 0.2 * len(pieces),
+            line + 0.5,
+            limit_of(next(iter(found.values()))),
+            **_cell(SOFT, "right"),
+        )
     if any(name.endswith(" *") for _, name, _ in rows):
         axes.text(left - 0.12, len(rows) + 0.3, "* of the mastered file", **_cell(SOFT, "right"))
 

@@ -70,4 +70,4 @@ def limit_of(row: Record) -> str:
 def value_of(row: Record) -> str:
     """A row's finding, as short as it may be read."""
     value = row["value"]
-    return f"{value:.2g}" if abs(value) < 1 else f"{value:.1f}".removesuffix(".0")
+    return f"{round(value, 3):.2g}" if abs(value) < 1 else f"{value:.1f}".removesuffix(".0")

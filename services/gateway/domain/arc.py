@@ -10,6 +10,7 @@ Numbers = Mapping[str, Any]
 STEP_SECONDS: Final = 15
 FADE_SECONDS: Final = 12.0  # at the run's end the music goes, whatever the plan's loudness says
 LEAST_PAIRS: Final = 4  # of fewer points no correlation is told
+LOUDNESS_SECONDS: Final = 60  # a plan moves by 1 LU in all, and single chords by half of it (audio-and-player.md §5.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,18 @@ def correlations(planned: Sequence[Planned], measured: Sequence[Measured], total
     return {
         "tempo": _correlation([(_at(planned, one.t, "bpm"), one.bpm) for one in heard]),
         "brightness": _correlation([(_at(planned, one.t, "brightness"), one.centroid_hz) for one in heard]),
-        "loudness": _correlation([(_at(planned, one.t, "lufs"), one.lufs) for one in heard]),
+        "loudness": _correlation(_minutes([(one.t, _at(planned, one.t, "lufs"), one.lufs) for one in heard])),
     }
+
+
+def _minutes(points: Sequence[tuple[float, float | None, float]]) -> list[tuple[float | None, float | None]]:
+    """Planned and measured means of each minute."""
+    minutes: dict[int, list[tuple[float, float]]] = {}
+    for t, meant, played in points:
+        if meant is not None:
+            minutes.setdefault(int((t + STEP_SECONDS / 2) // LOUDNESS_SECONDS), []).append((meant, played))
+    means = (tuple(statistics.fmean(values) for values in zip(*pairs, strict=True)) for pairs in minutes.values())
+    return [(meant, played) for meant, played in means]
 
 
 def _at(planned: Sequence[Planned], t: float, name: str) -> float | None:

@@ -26,9 +26,13 @@ PLAN = {
 
 def heard(begin: int, points: int) -> dict[str, Any]:
     """What the archiver keeps of a file whose tempo falls as planned and whose brightness does not."""
-    curve: list[dict[str, float | None]] = [
-        {"from_seconds": 15.0 * place, "lufs": -16.0 + place % 3, "centroid_hz": 500.0 + 2 * (begin + place)}
-        | {"bpm": None if place == 3 else FALLING[begin + place] + 0.2}
+    curve = [
+        {
+            "from_seconds": 15.0 * place,
+            "lufs": -16.0 + place % 3,
+            "centroid_hz": 500.0 + 2 * (begin + place),
+            "bpm": None if place == 3 else FALLING[begin + place] + 0.2,
+        }
         for place in range(points)
     ]
     parts = [{"source": "provider", "take": 2, "from_seconds": 0.0, "to_seconds": 605.0}]
@@ -94,3 +98,10 @@ def test_segments_that_begin_between_two_points_are_compared_with_what_lies_betw
     planned = [arc.Planned(15.0 * at, 60.0 + at * at, 0.3, -16.0) for at in range(10)]
     measured = [arc.Measured(15.0 * at + 7.5, 0, 60.0 + (at * at + (at + 1) ** 2) / 2, 1.0, 1.0) for at in range(8)]
     assert arc.correlations(planned, measured, 1000)["tempo"] == pytest.approx(1.0)
+
+
+def test_loudness_is_compared_by_the_minute_so_that_single_chords_do_not_hide_its_course() -> None:
+    planned = [arc.Planned(15.0 * at, 60.0, 0.3, -15.5 - at / 80) for at in range(80)]
+    measured = [arc.Measured(15.0 * at, 0, None, 1.0, -15.5 - at / 80 + (0.5, -0.5)[at % 2]) for at in range(80)]
+    assert arc.correlations(planned, measured, 1300)["loudness"] == pytest.approx(1.0)
+    assert arc.correlations(planned, measured[:12], 1300)["loudness"] is None  # three minutes
