@@ -122,9 +122,11 @@ def _postgres(folder: Path) -> list[psutil.Process]:
     return _family(pid)
 
 
-async def start_ours(rig: Rig) -> Participant:
-    dsn = await rig.database("ours")
-    running = await rig.service("callback", {"DATABASE_URL": dsn, "LOG_LEVEL": "warning"})
+async def start_ours(rig: Rig, lanes: int | None = None) -> Participant:
+    """One worker; with another number of lanes than it has by itself, beside the one that is judged."""
+    dsn = await rig.database("ours" if lanes is None else f"ours{lanes}")
+    chosen = {} if lanes is None else {"CALLBACK_LANES": str(lanes)}
+    running = await rig.service("callback", {"DATABASE_URL": dsn, "LOG_LEVEL": "warning"} | chosen)
 
     async def fill(seed: str, attempts: int) -> None:
         connection = await asyncpg.connect(dsn, timeout=10)
@@ -134,7 +136,7 @@ async def start_ours(rig: Rig) -> Participant:
         await connection.close()
 
     return Participant(
-        "ours",
+        "ours" if lanes is None else f"ours, {lanes} lanes",
         "inbox, facts, status, outbox: PostgreSQL, fsync",
         _port(running),
         CALLBACK,
@@ -204,6 +206,7 @@ async def measure(options: Options) -> tuple[list[Participant], list[str], Load,
                 left_out.append(f"{name}: {', '.join(lacking)} not installed (make setup-bench)")
             elif options.takes_part(name):
                 participants.append(await make(rig))
+        participants += [await start_ours(rig, lanes) for lanes in options.more.lanes or ()]
         for each in participants:
             await each.hear(f"{options.seed}-warm-", WARM_SECONDS, 0)
         async with watched_load() as load:
@@ -299,7 +302,7 @@ def _judge(told: Report, ours: Participant, participants: list[Participant], kep
     complete = kept.get("outbox") == kept.get("announced")
     told.judge("every answer was fresh news, with its event", lost == 0 and complete, f"{lost} lost, {kept}")
     for each in participants:
-        if each is ours:
+        if each.name.startswith("ours"):
             continue
         ratio = rate.median / spread([p.rate for p in each.closed]).median
         if each.name.startswith("Restate"):
@@ -315,7 +318,7 @@ def _draw(axes: "Axes", participants: list[Participant]) -> None:
 
     names = [each.name for each in participants] + ["n8n (published)"]
     rates = [spread([p.rate for p in each.closed]).median for each in participants] + [N8N_RATE]
-    axes.barh(names, rates, color=[OURS if name == "ours" else PEER for name in names])
+    axes.barh(names, rates, color=[OURS if name.startswith("ours") else PEER for name in names])
     axes.axvline(TARGET_RATE, color=BOUND, linewidth=1)
     axes.invert_yaxis()
     axes.set_xlabel("webhooks of 2 kB a second, 16 connections; line: our target")
@@ -323,6 +326,7 @@ def _draw(axes: "Axes", participants: list[Participant]) -> None:
 
 def main() -> None:
     parser = make_parser("callback", __doc__ or "", short=Form(8, 3), full=Form(30, 5))
+    parser.add_argument("--lanes", type=int, action="append", help="ours with so many lanes too, beside its own number")
     options = read(parser)
     report(options, *asyncio.run(measure(options))).finish()
 

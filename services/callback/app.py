@@ -36,7 +36,7 @@ def make_app(settings: Settings) -> FastAPI:
         readiness: Readiness = app.state.readiness
         async with (
             open_database(settings.database_url.get_secret_value(), SERVICE) as database,
-            open_lanes(database, rules.late_after) as lanes,
+            open_lanes(database, rules.late_after, settings.callback_lanes) as lanes,
             open_loops(settings.drain_seconds / 2, app.state.pulse) as loops,
         ):
             opened.append(database)

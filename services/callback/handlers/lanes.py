@@ -133,10 +133,10 @@ class Lanes:
 
 
 @asynccontextmanager
-async def open_lanes(database: Database, late_after: timedelta) -> AsyncIterator[Lanes]:
-    """Lanes that run while the block does."""
+async def open_lanes(database: Database, late_after: timedelta, count: int = LANES) -> AsyncIterator[Lanes]:
+    """So many lanes that run while the block does."""
     lanes = Lanes(database, late_after)
-    running = [asyncio.create_task(lanes.run(), name=f"lane-{number}") for number in range(LANES)]
+    running = [asyncio.create_task(lanes.run(), name=f"lane-{number}") for number in range(count)]
     try:
         yield lanes
     finally:
