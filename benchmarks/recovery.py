@@ -39,7 +39,7 @@ KILLED: Final = (
     *("postgres", "kafka"),
 )
 STEADY_SECONDS: Final = 6.0  # before the first kill
-SETTLE_SECONDS: Final = 30.0
+SETTLE_SECONDS: Final = 120.0  # at most: what a kill left between claim and reply is sent again after 90 s
 TARGET_SECONDS: Final = SESSION_MS / 1000 + 3.0
 TIMES_CELERY: Final = 100.0
 REPLY: Final = ("--reply-delay", "0.1", "0.8")  # s; as the provider of §2.5
