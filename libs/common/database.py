@@ -28,12 +28,6 @@ UNAVAILABLE = (
 )
 """What is raised when the database is away; nothing was accepted then."""
 
-# A notification tells of what is committed, and a crash forgets it with its listeners: it waits for no disk.
-_NOTIFY = """
-WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS mode)
-SELECT pg_notify(channel, '') FROM unnest($1::text[]) channel, lazily WHERE mode = 'off'
-"""
-
 _log = structlog.get_logger()
 
 
@@ -100,7 +94,7 @@ class Database:
         self._notified_at[channel] = clock()
         try:
             async with self.connection() as connection:
-                await connection.fetch(_NOTIFY, self._told_elsewhere(channel))
+                await connection.execute("; ".join(f"NOTIFY {each}" for each in self._told_elsewhere(channel)))
         except UNAVAILABLE as error:
             _log.warning("notify_failed", channel=str(channel), error_class=type(error).__name__)
 
