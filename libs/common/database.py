@@ -14,6 +14,7 @@ Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 ACQUIRE_SECONDS = 2.0  # then 503: a caller that waits longer has gone (performance-and-reliability.md §6)
 NOTIFY_SECONDS = 0.005  # at most 200 a second and channel: commits that notify share one lock of the whole instance
+RELAY_SECONDS = 0.02  # every relay looks when told: not while the listener's gateway does
 LONG_AGO = float("-inf")
 
 UNAVAILABLE = (
@@ -73,15 +74,20 @@ class Database:
         """Forget an event that nobody waits for any more."""
         self._here[channel].remove(event)
 
-    def wake(self, channel: Channel) -> None:
+    def wake(self, channel: Channel, *, after: float = 0.0) -> None:
         """Wake who looks at the channel's rows: at once in this process, by an empty NOTIFY elsewhere.
 
         The first call notifies at once, the calls of the next few milliseconds share another. Losing it costs a second.
+        `after`: seconds for something more urgent that this process does first.
         """
+        if after:
+            asyncio.get_running_loop().call_later(after, self.wake, channel)
+            return
         for event in (event for each in _meant(channel) for event in self._here.get(each, ())):
             event.set()
-        if channel not in self._pending and self._told_elsewhere(channel):
-            self._pending[channel] = asyncio.create_task(self._notify(channel))
+        for each in self._told_elsewhere(channel):
+            if each not in self._pending:
+                self._pending[each] = asyncio.create_task(self._notify(each))
 
     def _told_elsewhere(self, channel: Channel) -> list[Channel]:
         """One relay is enough: where this process has one, the others would find the rows leased."""
@@ -89,12 +95,15 @@ class Database:
 
     async def _notify(self, channel: Channel) -> None:
         clock = asyncio.get_running_loop().time
-        await asyncio.sleep(max(0.0, self._notified_at.get(channel, LONG_AGO) + NOTIFY_SECONDS - clock()))
+        earliest = self._notified_at.get(channel, LONG_AGO) + NOTIFY_SECONDS
+        if channel is Channel.RELAY:
+            earliest = max(earliest, clock() + RELAY_SECONDS)
+        await asyncio.sleep(max(0.0, earliest - clock()))
         self._pending.pop(channel, None)
         self._notified_at[channel] = clock()
         try:
             async with self.connection() as connection:
-                await connection.execute("; ".join(f"NOTIFY {each}" for each in self._told_elsewhere(channel)))
+                await connection.execute(f"NOTIFY {channel}")
         except UNAVAILABLE as error:
             _log.warning("notify_failed", channel=str(channel), error_class=type(error).__name__)
 
@@ -113,7 +122,7 @@ class Database:
 
 
 def _meant(channel: Channel) -> tuple[Channel, ...]:
-    """Rows of the outbox are news for relays too, told in the same round trip."""
+    """Rows of the outbox are news for relays too."""
     return (channel, Channel.RELAY) if channel is Channel.OUTBOX else (channel,)
 
 

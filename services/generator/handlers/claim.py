@@ -22,6 +22,8 @@ from services.generator.handlers.resources import Resources
 from services.generator.storage import claims, segments
 from services.generator.storage.segments import LockedSegment
 
+SEND_FIRST_SECONDS = 0.01  # the relay's turn in this process would come before the call to the provider
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -78,7 +80,7 @@ async def claim_on(connection: Connection, resources: Resources, provider: Provi
             reach("before_claim_commit")
     except _NothingDueError:
         return NoClaim.NOTHING
-    resources.database.wake(Channel.OUTBOX)
+    resources.database.wake(Channel.OUTBOX, after=SEND_FIRST_SECONDS)
     return made
 
 
