@@ -42,9 +42,9 @@ help:
 .PHONY: setup
 setup: $(VENV)/.python $(WORK)/kafka
 
-## setup-test: bring what the tests need besides (linters, Go, the S3 server, Node, Chromium)
+## setup-test: bring what the tests need besides (linters, Go, the S3 server, Node, Chromium, espeak-ng)
 .PHONY: setup-test
-setup-test: setup $(VENV)/.python-test $(WORK)/versitygw $(WORK)/chromium
+setup-test: setup $(VENV)/.python-test $(WORK)/versitygw $(WORK)/chromium $(WORK)/espeak
 
 ## setup-bench: bring what the benchmarks compare us with (peers from PyPI and npm, Redis, matplotlib)
 .PHONY: setup-bench
@@ -176,3 +176,6 @@ $(WORK)/versitygw: stack/embedded/objects.py | $(VENV)/.python-test
 # Without a browser and without the right to install one, the tests that need it fail and say so; the others run.
 $(WORK)/chromium: | $(VENV)/.python-test
 	@if $(PY) -m stack.embedded.install chromium; then touch $@; fi
+
+$(WORK)/espeak: | $(VENV)/.python-test
+	@if $(PY) -m stack.embedded.install espeak; then touch $@; fi

@@ -142,6 +142,11 @@ class SegmentComplete(SegmentEvent):
     quiet_points_ms: list[int] = []
     peaks: list[Annotated[int, Field(ge=0, le=100)]] = []
     parts: list[Part] = []
+    narration: Literal["spoken", "partial", "silent", "missing"] | None = None
+    """What became of the segment's lines; `None` in a run without narration."""
+    narration_windows_ms: list[tuple[int, int]] | None = None
+    music_bed_gain_db: float | None = None
+    """Of the music in a narrated file, against the music alone."""
 
 
 class SegmentFailed(SegmentEvent):

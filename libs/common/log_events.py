@@ -128,6 +128,8 @@ class LogEvent(StrEnum):
     FILE_GIVEN_UP = "file_given_up"
     # a segment's file is stored: run_id, segment_id
     FILE_STORED = "file_stored"
+    # a narrated segment is stored without its voice, or without a line of it: reason, run_id, segment_id
+    NARRATION_MISSING = "narration_missing"
     # the store holds an object that no attempt of its segment made: run_id, segment_id
     OBJECT_UNKNOWN = "object_unknown"
     # a preview will not be copied: error_code, segment_id

@@ -24,14 +24,18 @@ from libs.common.schema_gate import await_schema
 from libs.common.wakeups import Wakeups, open_wakeups
 from services.archiver.clients.composer import Composer
 from services.archiver.clients.files import Files
+from services.archiver.clients.freesound import Freesound
 from services.archiver.clients.generator import Generator
+from services.archiver.clients.voices.dialects import ElevenLabs, Google, OpenAI
+from services.archiver.clients.voices.espeak import Espeak
+from services.archiver.clients.voices.hosted import Dialect, HostedVoice
 from services.archiver.consumers import subscribe
 from services.archiver.domain.addresses import AllowList
 from services.archiver.handlers.finals import archive_final
 from services.archiver.handlers.growing import GrowingCopies
 from services.archiver.handlers.previews import copy_preview
 from services.archiver.handlers.serving import Previews
-from services.archiver.handlers.tools import Tools
+from services.archiver.handlers.tools import Speaker, Tools
 from services.archiver.routes import internal_routes
 from services.archiver.settings import Settings
 from services.archiver.sweeps import Lane, sweep_missing
@@ -89,7 +93,35 @@ async def _open_tools(settings: Settings, database: Database, stack: AsyncExitSt
         spool=stack.enter_context(_spool()),
         time_scale=settings.time_scale,
         gate=settings.policy(),
+        speaker=_speaker(settings, client),
+        recordings=_freesound(settings, client),
     )
+
+
+def _speaker(settings: Settings, client: httpx.AsyncClient) -> Speaker:
+    """The voice that was chosen; without its key every line is missing, and says so."""
+    match settings.narration_tts:
+        case "elevenlabs":
+            key = settings.elevenlabs_api_key.get_secret_value()
+            dialect: Dialect = ElevenLabs(key, settings.elevenlabs_model, settings.elevenlabs_voice)
+            return HostedVoice(client, settings.elevenlabs_base_url, dialect)
+        case "openai":
+            key = settings.openai_tts_api_key.get_secret_value()
+            dialect = OpenAI(key, settings.openai_tts_model, settings.openai_tts_voice)
+            return HostedVoice(client, settings.openai_tts_base_url, dialect)
+        case "google":
+            return HostedVoice(
+                client, settings.google_tts_base_url, Google(settings.google_tts_api_key.get_secret_value())
+            )
+    return Espeak(settings.espeak)
+
+
+def _freesound(settings: Settings, client: httpx.AsyncClient) -> Freesound | None:
+    key = settings.freesound_api_key.get_secret_value()
+    if not key:
+        return None
+    files = Files(settings.freesound_allowed())
+    return Freesound(client, files, settings.freesound_base_url, key, time_scale=settings.time_scale)
 
 
 def _lanes(settings: Settings, tools: Tools, copies: GrowingCopies) -> dict[str, Lane]:

@@ -1,12 +1,17 @@
 """Owns the archiver's environment."""
 
+from pathlib import Path
+from typing import Literal
+
 from pydantic import Field, SecretStr
 
 from libs.common.errors import SettingError
 from libs.common.settings import (
+    Address,
     CommaList,
     DatabaseSettings,
     FfmpegSettings,
+    Group,
     KafkaSettings,
     ObjectSettings,
     PeerSettings,
@@ -19,7 +24,28 @@ from services.archiver.domain.addresses import PROVIDER_HOSTS, AllowList
 from services.archiver.domain.gate import BlockList, Mode, Policy
 
 
+class NarrationSettings(Group):
+    """Whose voice speaks the lines of a narrated run, and whose effects lie under it."""
+
+    narration_tts: Literal["espeak", "elevenlabs", "openai", "google"] = "espeak"
+    espeak: Path | None = None  # None: espeak-ng on the path
+    elevenlabs_api_key: SecretStr = SecretStr("")
+    elevenlabs_base_url: Address = "https://api.elevenlabs.io"
+    elevenlabs_model: str = "eleven_multilingual_v2"
+    elevenlabs_voice: str = "JBFqnCBsd6RMkjVDRZzb"
+    openai_tts_api_key: SecretStr = SecretStr("")
+    openai_tts_base_url: Address = "https://api.openai.com/v1"
+    openai_tts_model: str = "gpt-4o-mini-tts"
+    openai_tts_voice: str = "sage"
+    google_tts_api_key: SecretStr = SecretStr("")
+    google_tts_base_url: Address = "https://texttospeech.googleapis.com"
+    freesound_api_key: SecretStr = SecretStr("")  # its terms are the operator's: free for non-commercial use only
+    freesound_base_url: Address = "https://freesound.org/apiv2"
+    freesound_file_hosts: CommaList = ("cdn.freesound.org",)  # where its previews lie
+
+
 class Settings(
+    NarrationSettings,
     ServiceSettings,
     DatabaseSettings,
     KafkaSettings,
@@ -46,6 +72,10 @@ class Settings(
             return Policy(self.gate, BlockList.with_ours(self.gate_blocked))
         except ValueError as error:
             raise SettingError(str(error)) from error
+
+    def freesound_allowed(self) -> AllowList:
+        """Where Freesound's files may come from."""
+        return AllowList.of(self.freesound_file_hosts, self.provider_file_private_origins)
 
     def allowed(self) -> AllowList:
         """Where files may come from: the configured hosts, else those of the configured providers."""

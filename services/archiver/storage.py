@@ -50,6 +50,11 @@ class Order:
         return f"runs/{self.run_id}/{self.segment_id}.mp3"
 
     @property
+    def music_key(self) -> str:
+        """Of the music alone, where the final is a narrated mix; the attempt's, since the music is."""
+        return f"runs/{self.run_id}/{self.segment_id}.music-{self.attempt_no}.mp3"
+
+    @property
     def preview_key(self) -> str:
         return f"previews/{self.segment_id}-{self.attempt_no}.mp3"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from libs.common.database import Connection
@@ -98,6 +98,7 @@ class NewRun:
     track: str
     plan: Plan
     texts: RunTexts
+    narration: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class Script:
 
     plan: Plan
     texts: RunTexts
+    narrated: bool
 
 
 async def touch_user(connection: Connection, user_id: UUID, tenant: str) -> None:
@@ -159,9 +161,15 @@ async def insert_run(connection: Connection, run: NewRun) -> None:
         run.strategy,
         run.track,
         run.texts.brief,
-        run.plan.as_json() | {"segments_count": len(run.plan.segments), "curve": planned_curve(run.plan)},
+        run.plan.as_json() | _beside_the_plan(run),
         {"texts": run.texts.as_json(), "text_source": run.texts.source},
     )
+
+
+def _beside_the_plan(run: NewRun) -> dict[str, Any]:
+    """What readers of the row want beside the plan; no part of it, nor of its hash."""
+    plan = run.plan
+    return {"segments_count": len(plan.segments), "curve": planned_curve(plan), "narration": run.narration}
 
 
 async def insert_segments(
@@ -203,7 +211,8 @@ async def read_script(connection: Connection, run_id: UUID) -> Script | None:
     row = await connection.fetchrow("SELECT plan, metadata->'texts' AS texts FROM parcours_runs WHERE id = $1", run_id)
     if row is None or row["texts"] is None:
         return None
-    return Script(plan_from_json(row["plan"]), texts_from_json(row["texts"]))
+    narrated = row["plan"].get("narration") is True
+    return Script(plan_from_json(row["plan"]), texts_from_json(row["texts"]), narrated)
 
 
 async def unrequested_indexes(connection: Connection, run_id: UUID) -> frozenset[int]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from services.gateway.clients import Peers, unavailable
-from services.gateway.schemas import Shape
+from services.gateway.shape import Shape
 
 KEPT_SECONDS: Final = 5.0  # operations.md §6.1
 _FOR_OPERATORS: Final = {"account": None, "balance": None, "slots": None}

@@ -5,18 +5,14 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+
+from services.gateway.narration import NarrationView
+from services.gateway.shape import Shape
 
 RunStatus = Literal["creating", "ready", "failed"]
 SegmentStatus = Literal["queued", "generating", "first", "complete", "failed"]
 Titles = dict[Literal["fr", "en"], str]
 Suds = Annotated[int, Field(ge=0, le=10)]
-
-
-class Shape(BaseModel):
-    """camelCase outside, snake_case inside."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
 class Problem(BaseModel):
@@ -41,6 +37,7 @@ class NewRun(Shape):
     arc: Literal["auto", "gentle"] = "auto"
     strategy: Literal["ahead", "sequential", "all"] = "ahead"
     seed: int | None = Field(default=None, description="the same request and seed give the same plan")
+    narration: bool = Field(default=False, description="a few lines are spoken, over music that steps back")
 
 
 class Preset(Shape):
@@ -157,6 +154,8 @@ class SegmentView(Shape):
     narration_windows_ms: Annotated[list[list[float]] | None, Field(alias="narration_windows_ms")] = None
     sha256: str | None = Field(default=None, description="of the finished file, which its ETag repeats")
     ai: AiMark | None = None
+    music_bed_gain_db: Annotated[float | None, Field(alias="music_bed_gain_db")] = None
+    narration: NarrationView | None = Field(default=None, description="null: none was asked for, or it is not made yet")
 
 
 class Progress(Shape):
@@ -184,6 +183,7 @@ class RunView(Shape):
     locale: str
     strategy: str
     seed: int | None
+    narration: bool = False
     total_seconds: float | None
     created_at: datetime
     updated_at: datetime

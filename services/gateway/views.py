@@ -12,13 +12,17 @@ from services.gateway.arc_schemas import ArcSegment, Correlation, MeasuredPoint,
 from services.gateway.details_schemas import SegmentDetails
 from services.gateway.domain import arc
 from services.gateway.domain.attempt_notes import attempt_notes
+from services.gateway.narration import narration_view
 from services.gateway.schemas import LogEntry, Progress, RunSummary, RunView, SegmentView
 from services.gateway.storage import Row
 
 Address = Callable[[str], Awaitable[str]]
 """Signs an object key."""
 
-_MEASURED = ("preview_offset_ms", "same_take", "preview_gain_db", "quiet_points_ms", "narration_windows_ms")
+_MEASURED = (
+    *("preview_offset_ms", "same_take", "preview_gain_db", "quiet_points_ms"),
+    *("narration_windows_ms", "music_bed_gain_db"),
+)
 _PERSONAL = ("emotion_state", "suds_start", "suds_mid", "suds_end", "brief")
 _INTERNAL = frozenset({"version", "takes", "storage_path", "preview_path"})  # providers' addresses, places of ours
 _DETAILS = frozenset({"peaks", "parts"})  # asked for when they are drawn
@@ -39,6 +43,7 @@ async def run_view(run: Row, segments: Sequence[Row], last_event_id: int, *, add
         created_at=run["created_at"],
         updated_at=run["updated_at"],
         seed=run["plan"].get("seed"),
+        narration=run["plan"].get("narration") is True,
         total_seconds=run["plan"].get("total_seconds"),
         ttfp_seconds=_ttfp_seconds(run["created_at"], segments),
         progress=_progress(segments),
@@ -161,6 +166,7 @@ async def _segment_view(segment: Row, start_seconds: float, address: Address | N
         duration_seconds=segment["duration_seconds"],
         preview_url=await address(preview) if address is not None and preview else None,
         final_url=await address(final) if address is not None and final and segment["status"] == "complete" else None,
+        narration=narration_view(plan, metadata.get("narration")) if address is not None else None,
         **{name: metadata.get(name) for name in _MEASURED},
         sha256=metadata.get("sha256"),
         ai=metadata.get("ai"),

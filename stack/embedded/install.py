@@ -14,7 +14,8 @@ from stack.embedded.objects import VERSITYGW, versitygw
 
 VERSITYGW_MODULE = f"github.com/versity/versitygw/cmd/versitygw@{VERSITYGW}"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-APT_CHROMIUM = ("apt-get", "install", "-y", "--no-install-recommends", "chromium")
+APT = ("apt-get", "install", "-y", "--no-install-recommends")
+ESPEAK = "espeak-ng"
 PLAYWRIGHTS = ".cache/ms-playwright/chromium-*"
 
 
@@ -48,17 +49,25 @@ def install_chromium() -> None:
     if found := browser():
         print(f"browser: {found}")
         return
-    command = " ".join(APT_CHROMIUM)
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise EmbeddedError(
-            f"no Chromium here, and this user may not install one. Type: sudo {command}   "
-            "(or, without root: .venv/bin/playwright install chromium)"
-        )
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for step in (("apt-get", "update", "-q"), (APT_CHROMIUM[0], "-q", *APT_CHROMIUM[1:])):
-        if subprocess.run(step, env=environment, stdout=subprocess.DEVNULL, check=False).returncode != 0:
-            raise EmbeddedError(f"`{' '.join(step)}` failed; the browser tests need: {command}")
+    _install_package("chromium", "(or, without root: .venv/bin/playwright install chromium)")
     print(f"browser: {browser()}")
+
+
+def install_espeak() -> None:
+    """The offline voice is a program of its own, with its voices: the system's package manager has it."""
+    if shutil.which(ESPEAK) is None:
+        _install_package(ESPEAK, "(runs without narration need it not)")
+    print(f"voice: {shutil.which(ESPEAK)}")
+
+
+def _install_package(package: str, otherwise: str) -> None:
+    command = " ".join((*APT, package))
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise EmbeddedError(f"no {package} here, and this user may not install it. Type: sudo {command}   {otherwise}")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for step in (("apt-get", "update", "-q"), (APT[0], "-q", *APT[1:], package)):
+        if subprocess.run(step, env=environment, stdout=subprocess.DEVNULL, check=False).returncode != 0:
+            raise EmbeddedError(f"`{' '.join(step)}` failed; some tests need: {command}")
 
 
 def browser() -> str | None:
@@ -82,6 +91,7 @@ STEPS: dict[str, Callable[[], None]] = {
     "kafka": install_kafka,
     "versitygw": install_versitygw,
     "chromium": install_chromium,
+    "espeak": install_espeak,
     "lock": write_lock,
 }
 

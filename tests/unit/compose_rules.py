@@ -197,6 +197,8 @@ def what_a_person_may_change_reaches_all_who_read_it(compose: Compose) -> list[s
 def provider_keys_go_to_one_service_each(compose: Compose) -> list[str]:
     owners = dict.fromkeys(("SUNO_API_KEY", "FAL_KEY", "REPLICATE_API_TOKEN"), "generator")
     owners["OPENAI_API_KEY"] = "create"
+    voices = ("ELEVENLABS_API_KEY", "OPENAI_TTS_API_KEY", "GOOGLE_TTS_API_KEY", "FREESOUND_API_KEY")
+    owners |= dict.fromkeys(voices, "archiver")
     return [
         f"{key} in {name}"
         for key, owner in owners.items()

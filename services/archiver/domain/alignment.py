@@ -1,8 +1,8 @@
 """Owns whether a preview and a final are one performance, and by how much one is late (audio-and-player.md §6.1)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
 
 WINDOW_SECONDS: Final = 12.0
 WINDOWS: Final = 3  # at the beginning, in the middle and at the end of what both play
@@ -63,6 +63,10 @@ class Alignment:
         if not self.same_take:
             return None
         return _milliseconds(sum(match.lag_samples for match in self.matches) / len(self.matches))
+
+    def over_a_bed(self, gain_db: float) -> Self:
+        """The same of a file in which the music is so much louder than in the one that was compared (narrated: less)."""
+        return self if self.gain_db is None else replace(self, gain_db=self.gain_db + gain_db)
 
     def record(self) -> dict[str, Any]:
         """What is kept with the segment."""

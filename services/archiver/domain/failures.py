@@ -34,6 +34,8 @@ class Code(StrEnum):
     GATE_LOUDNESS = "gate_loudness"
     GATE_TRUE_PEAK = "gate_true_peak"
     GATE_JOIN_CLICKS = "gate_join_clicks"
+    GATE_VOICE_MARGIN = "gate_voice_margin"  # of a narrated mix, which is then made without its voice
+    GATE_MIX_LOUDNESS = "gate_mix_loudness"
 
 
 GATE: Final = frozenset(

@@ -13,7 +13,7 @@ from services.archiver.domain.failures import Code, GiveUp
 
 DATA: Final = Path(__file__).parent / "data"
 
-Stage = Literal["raw", "mastered"]
+Stage = Literal["raw", "mastered", "mix"]
 Findings = Mapping[str, float]
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

@@ -1,6 +1,7 @@
 """Owns storing a finished file: once, whole and named after what it is; or giving it up for good."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from services.archiver.handlers import publishing
 from services.archiver.handlers.aligning import align
 from services.archiver.handlers.describing import MEASURED, count_waste, describe, plays_a_refused_take
 from services.archiver.handlers.growing import GrowingCopies
+from services.archiver.handlers.narrating import Narrated, narrate
 from services.archiver.handlers.taking import Made, make_file
 from services.archiver.handlers.tools import Tools
 from services.archiver.storage import Job, Order
@@ -84,21 +86,26 @@ async def _make_and_store(job: Job, order: Order, tools: Tools, copies: GrowingC
         reach("after_download")
         formed = made.formed
         alignment = await align(order, formed.path, formed.parts, folder=folder, tools=tools, copies=copies)
+        narrated = await narrate(order, formed, made.mode, folder=folder, tools=tools)
+        alignment = alignment.over_a_bed(narrated.bed_gain_db)
         async with tools.database.connection() as held, storage.alone_with(held, order.segment_id):
             now = await storage.read_order(held, order.attempt_id)
             if now is None or now.segment_status == "complete":
                 await _drop_surplus(job, order, tools)
             else:
-                await _complete(job, order, await _store(order, made, alignment, tools), tools)
+                await _complete(job, order, await _store(order, made, narrated, alignment, tools), tools)
 
 
-async def _store(order: Order, made: Made, alignment: Alignment, tools: Tools) -> Stored:
+async def _store(order: Order, made: Made, narrated: Narrated, alignment: Alignment, tools: Tools) -> Stored:
     """Say what is about to be stored, then store it; what another attempt stored before is recognised instead."""
-    path = made.formed.path
+    path = narrated.path
     sha256 = await asyncio.to_thread(_hash, path)
-    stored = Stored(order.attempt_id, sha256, describe(order, made, alignment, path.stat().st_size))
+    about = describe(order, made, alignment, path.stat().st_size)
+    stored = Stored(order.attempt_id, sha256, about | dict(narrated.notes))
     async with tools.database.transaction() as connection:
         await storage.note_candidate(connection, order.attempt_id, sha256, stored.measures)
+    if narrated.music is not None:
+        await _store_music(order, narrated.music, tools)
     reach("before_put")
     try:
         await tools.objects.put(
@@ -113,6 +120,16 @@ async def _store(order: Order, made: Made, alignment: Alignment, tools: Tools) -
         return await _recognise(order, tools) or _unknown_object(order)
     reach("after_put")
     return stored
+
+
+async def _store_music(order: Order, path: Path, tools: Tools) -> None:
+    """Keep the music of a mix; what a killed worker stored of this attempt is the same music."""
+    sha256 = await asyncio.to_thread(_hash, path)
+    about = {"attempt-id": str(order.attempt_id)}
+    with contextlib.suppress(ObjectExists):
+        await tools.objects.put(
+            order.music_key, path, content_type="audio/mpeg", sha256=sha256, metadata=about, if_absent=True
+        )
 
 
 async def _recognise(order: Order, tools: Tools) -> Stored | None:
@@ -215,6 +232,9 @@ def _news(order: Order, stored: Stored, notes: Mapping[str, Any]) -> SegmentComp
         size_bytes=stored.measures["size_bytes"],
         sha256=stored.sha256.hex(),
         **{name: notes[name] for name in MEASURED if name in notes},
+        narration=notes.get("narration", {}).get("state"),
+        narration_windows_ms=notes.get("narration_windows_ms"),
+        music_bed_gain_db=notes.get("music_bed_gain_db"),
     )
 
 

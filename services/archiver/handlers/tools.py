@@ -12,7 +12,9 @@ from libs.common.database import Database
 from libs.common.objects import ObjectStore
 from services.archiver.clients.files import Fetched
 from services.archiver.clients.generator import Confirmation
+from services.archiver.clients.voices.espeak import Espeak
 from services.archiver.domain.gate import Policy
+from services.archiver.domain.narration import Effect, Locale
 
 
 class Files(Protocol):
@@ -24,6 +26,27 @@ class Files(Protocol):
 
     def stream(self, url: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Follow a file that still grows."""
+        ...
+
+
+class Speaker(Protocol):
+    """A voice that can be asked for a line."""
+
+    @property
+    def name(self) -> str:
+        """Whose voice it is, as it is shown."""
+        ...
+
+    async def speak(self, text: str, locale: Locale, into: Path) -> None:
+        """Write a line's sound; raises `Unspoken`."""
+        ...
+
+
+class Recordings(Protocol):
+    """Sounds of nature by other people."""
+
+    async def fetch(self, effect: Effect, into: Path) -> Mapping[str, str]:
+        """Copy one and return its credit; raises `NoEffect`."""
         ...
 
 
@@ -45,6 +68,8 @@ class Tools:
     spool: Path
     time_scale: float = 1.0
     gate: Policy = field(default_factory=Policy)
+    speaker: Speaker = field(default_factory=Espeak)
+    recordings: Recordings | None = None  # our own effects alone
 
     @contextmanager
     def room(self) -> Iterator[Path]:

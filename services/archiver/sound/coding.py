@@ -53,7 +53,7 @@ class Formed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class Target:
     """Where to write, and the label that stands in front."""
 
     path: Path
@@ -88,7 +88,7 @@ async def bring_to_form(
     recipe = plan_form([take.measures for take in takes], wanted, rest.measures if rest else None)
     sources = [*takes, rest] if rest else takes
     parts = [_record(sources[part.source], part.seconds) for part in recipe.parts]
-    labelled = _Target(target, label(parts))
+    labelled = Target(target, label(parts))
     measures, before = await _code(program, sources, recipe, labelled, wanted.bpm)
     for _ in range(CORRECTIONS):
         better = _correct(recipe, measures, before, wanted)
@@ -123,7 +123,7 @@ async def keep_as_received(program: Path, take: Take, folder: Path, label: Label
         return Formed(target, take.measures, parts, coded=False)
     samples = round(take.measures.seconds * SAMPLE_RATE)
     graph = f"[0:a:0]{_common()},atrim=end_sample={samples},apad=whole_len={samples}[out]"
-    await _encode(program, ffmpeg.source(take.path, take.container), graph, samples, _Target(target, label(parts)))
+    await _encode(program, ffmpeg.source(take.path, take.container), graph, samples, Target(target, label(parts)))
     measures = await measure(program, target, Container.MP3, keep_seconds=None)
     return Formed(target, measures, parts, coded=True)
 
@@ -155,7 +155,7 @@ def _delay(layout: mp3.Layout) -> int:
 
 
 async def _code(
-    program: Path, sources: Sequence[Take], recipe: Recipe, target: _Target, near_bpm: float | None
+    program: Path, sources: Sequence[Take], recipe: Recipe, target: Target, near_bpm: float | None
 ) -> tuple[Measures, float]:
     """Write a recipe; returns what the file measures and its true peak before coding."""
     files = [argument for part in recipe.parts for argument in ffmpeg.source(*_file(sources[part.source]))]
@@ -201,16 +201,17 @@ def _common() -> str:
     return f"aresample={SAMPLE_RATE},aformat=sample_fmts=fltp:channel_layouts=stereo"
 
 
-async def _encode(program: Path, sources: Sequence[str], graph: str, samples: int, target: _Target) -> ffmpeg.Log:
+async def _encode(program: Path, sources: Sequence[str], graph: str, samples: int, target: Target) -> ffmpeg.Log:
     bare = target.path.with_suffix(".frames")
     coder = ["-c:a", "libmp3lame", "-b:a", f"{KILOBITS}k", "-ar", str(SAMPLE_RATE), "-ac", "2", "-map_metadata", "-1"]
     plain = ["-write_xing", "0", "-id3v2_version", "0", "-f", "mp3", "-y", f"file:{bare}"]
     log = await ffmpeg.run(program, [*sources, "-filter_complex", graph, "-map", "[out]", *coder, *plain])
-    await asyncio.to_thread(_put_info_in_front, bare, samples, target)
+    await asyncio.to_thread(put_info_in_front, bare, samples, target)
     return log
 
 
-def _put_info_in_front(bare: Path, samples: int, target: _Target) -> None:
+def put_info_in_front(bare: Path, samples: int, target: Target) -> None:
+    """Move coded frames behind an Info frame that says where their music begins and ends; blocking."""
     layout = mp3.scan(bare)
     head = mp3.info_frame(layout.first, frames=layout.frames, audio_bytes=layout.audio_bytes, samples=samples)
     _write(bare, layout.audio_start, layout.audio_bytes, target.tag + head, target.path)

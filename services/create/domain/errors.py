@@ -73,6 +73,11 @@ class StrategyError(RefusedInputError):
     field = "strategy"
 
 
+class NarrationError(RefusedInputError):
+    code = "narration_invalid"
+    field = "narration"
+
+
 class SeedError(RefusedInputError):
     code = "seed_out_of_range"
     field = "seed"

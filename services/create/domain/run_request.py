@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, cast, get_args
 
 from services.create.domain.emotion import Emotion, parse
-from services.create.domain.errors import ArcError, BodyError, FieldError, StrategyError
+from services.create.domain.errors import ArcError, BodyError, FieldError, NarrationError, StrategyError
 from services.create.domain.estimate import Strategy
 from services.create.domain.planner import PlanRequest
 from services.create.domain.presets import Locale, preset
@@ -14,7 +14,7 @@ from services.create.domain.texts import locale_of
 
 Arc = Literal["auto", "gentle"]
 
-FIELDS: Final = ("presetKey", "emotionState", "sudsStart", "locale", "style", "arc", "strategy", "seed")
+FIELDS: Final = ("presetKey", "emotionState", "sudsStart", "locale", "style", "arc", "strategy", "seed", "narration")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class RunRequest:
     arc: Arc
     strategy: Strategy
     seed: int | None
+    narration: bool = False
 
     @property
     def emotion_state(self) -> str | None:
@@ -40,6 +41,7 @@ class RunRequest:
         """The same bytes for two bodies that ask for the same."""
         content = [self.preset_key, self.emotion_state, self.suds, self.language_tag, self.locale]
         content += [self.style, self.arc, self.strategy, self.seed]
+        content += ["narration"] if self.narration else []  # without it, what it was before there was any
         return json.dumps(content, ensure_ascii=True).encode()
 
     def plan_request(self, seed: int) -> PlanRequest:
@@ -70,6 +72,7 @@ def read_run_request(body: object) -> RunRequest:
         arc=cast("Arc", _one_of(given.get("arc", "auto"), get_args(Arc), ArcError("expected auto or gentle"))),
         strategy=cast("Strategy", _one_of(given.get("strategy", "ahead"), get_args(Strategy), _unknown_strategy())),
         seed=given.get("seed"),
+        narration=_flag(given.get("narration", False)),
     )
     request.plan_request(0 if request.seed is None else request.seed)  # refuses what is out of range
     return request
@@ -83,6 +86,12 @@ def _text(value: object) -> str | None:
 def _one_of(value: object, known: tuple[str, ...], refusal: Exception) -> str:
     if not isinstance(value, str) or value not in known:
         raise refusal
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise NarrationError("expected true or false")
     return value
 
 

@@ -110,9 +110,11 @@ async def _write(connection: Connection, request: RunRequest, user: Identity, tr
             track=track,
             plan=plan,
             texts=texts,
+            narration=request.narration,
         ),
     )
-    segments = [stored_segment(plan, index, words) for index, words in enumerate(texts.segments)]
+    narrated = request.narration
+    segments = [stored_segment(plan, each.index, texts, narrated=narrated) for each in plan.segments]
     await storage.insert_segments(connection, made.run_id, made.segment_ids, segments)
     created = RunCreated(
         run_id=made.run_id,

@@ -88,7 +88,7 @@ async def _apply(database: Database, job: TextJob, script: Script, applied: Appl
         if not await storage.finish_text_job(connection, job):
             return
         open_indexes = await storage.unrequested_indexes(connection, job.run_id)
-        enriched = _within(applied, open_indexes)
+        enriched = _within(applied, script, open_indexes)
         if enriched.changed:
             await _write(connection, job, script, enriched.texts, open_indexes)
             await announce(connection, RunEnriched(run_id=job.run_id, changed=list(enriched.changed)))
@@ -102,20 +102,24 @@ async def _write(
     await storage.write_texts(connection, job.run_id, texts)
     for index, words in enumerate(texts.segments):
         if index in open_indexes:
-            await storage.rewrite_segment(connection, job.run_id, stored_segment(script.plan, index, words))
+            segment = stored_segment(script.plan, index, texts, narrated=script.narrated)
+            await storage.rewrite_segment(connection, job.run_id, segment)
         else:
             await storage.retitle_segment(connection, job.run_id, index, words.title)
 
 
-def _within(applied: Applied, open_indexes: frozenset[int]) -> _Enriched:
-    """Leave out the colour of what was requested already: its sound is ordered."""
+def _within(applied: Applied, script: Script, open_indexes: frozenset[int]) -> _Enriched:
+    """Leave out what of a segment was requested already: its colour, and its lines where they are spoken."""
+    ordered = {"colour", "lines"} if script.narrated else {"colour"}
     segments = tuple(
-        words if index in open_indexes else replace(words, colour=None)
-        for index, words in enumerate(applied.texts.segments)
+        words
+        if index in open_indexes
+        else replace(words, colour=None, lines=own.lines if script.narrated else words.lines)
+        for index, (words, own) in enumerate(zip(applied.texts.segments, script.texts.segments, strict=True))
     )
     changed: dict[Change, None] = {}
     for name in applied.changed:
         *place, field = name.split(".")
-        if field != "colour" or int(place[-1]) in open_indexes:
+        if field not in ordered or int(place[-1]) in open_indexes:
             changed[_CHANGES[field]] = None
     return _Enriched(replace(applied.texts, segments=segments), tuple(changed))

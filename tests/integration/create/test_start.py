@@ -160,6 +160,7 @@ BAD: list[tuple[str, Any, int, str]] = [
     ("unknown arc", PANIC | {"arc": "U"}, 422, "arc_unknown"),
     ("arc of another type", PANIC | {"arc": {"auto": 1}}, 422, "arc_unknown"),
     ("unknown strategy", PANIC | {"strategy": "never"}, 422, "strategy_unknown"),
+    ("narration of another type", PANIC | {"narration": "yes"}, 422, "narration_invalid"),
     ("strategy of another type", PANIC | {"strategy": 1}, 422, "strategy_unknown"),
     ("unknown language", PANIC | {"locale": "de"}, 422, "locale_unknown"),
     ("language of another type", PANIC | {"locale": 33}, 422, "locale_unknown"),

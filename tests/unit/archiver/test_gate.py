@@ -40,11 +40,19 @@ CLEAN_MASTERED = CLEAN_RAW | {
     "join_click_excess": 0.4,
     "join_dip_db": 0.3,
 }
+CLEAN_MIX = {
+    "duration_error_ms": 0.0,
+    "voice_margin_lu": 9.8,
+    "speech_lufs": -17.3,
+    "between_lufs": -19.8,
+    "peak_dbtp": -2.6,
+}
+CLEAN: dict[gate.Stage, dict[str, float]] = {"raw": CLEAN_RAW, "mastered": CLEAN_MASTERED, "mix": CLEAN_MIX}
 
 
-def test_clean_findings_pass_every_row_of_both_stages() -> None:
+def test_clean_findings_pass_every_row_of_every_stage() -> None:
     rows = gate.thresholds().rows
-    verdicts = [*judge("raw", CLEAN_RAW, Mode.ENFORCE), *judge("mastered", CLEAN_MASTERED, Mode.ENFORCE)]
+    verdicts = [verdict for stage, found in CLEAN.items() for verdict in judge(stage, found, Mode.ENFORCE)]
     assert len(verdicts) == len(rows)
     assert all(verdict.passed for verdict in verdicts)
 
@@ -81,14 +89,18 @@ def test_clean_findings_pass_every_row_of_both_stages() -> None:
         ("mastered", "peak_before_dbtp", -1.4, "gate_true_peak"),
         ("mastered", "peak_dbtp", -0.9, "gate_true_peak"),
         ("mastered", "join_click_excess", 1.1, "gate_join_clicks"),
+        ("mix", "duration_error_ms", 50.1, "duration_off"),
+        ("mix", "voice_margin_lu", 8.9, "gate_voice_margin"),
+        ("mix", "speech_lufs", -18.6, "gate_mix_loudness"),
+        ("mix", "speech_lufs", -15.4, "gate_mix_loudness"),
+        ("mix", "peak_dbtp", -0.9, "gate_true_peak"),
     ],
 )
 def test_a_finding_beyond_its_bound_refuses_with_its_own_code(
     stage: gate.Stage, finding: str, value: float, code: str
 ) -> None:
-    clean = CLEAN_RAW if stage == "raw" else CLEAN_MASTERED
     with pytest.raises(Refused) as refused:
-        judge(stage, clean | {finding: value}, Mode.ENFORCE)
+        judge(stage, CLEAN[stage] | {finding: value}, Mode.ENFORCE)
     assert refused.value.code == code
     assert refused.value.code in GATE
     assert [verdict.finding for verdict in refused.value.verdicts if not verdict.passed] == [finding]
@@ -102,6 +114,11 @@ def test_what_is_only_recorded_refuses_for_the_block_list_alone() -> None:
     with pytest.raises(Refused) as refused:
         judge("raw", silent | {"blocked": 1.0}, Mode.RECORD)
     assert refused.value.code is Code.GATE_KNOWN_BAD
+
+
+def test_music_between_spoken_lines_that_is_off_its_level_is_advice() -> None:
+    (bed,) = [each for each in judge("mix", CLEAN_MIX | {"between_lufs": -21.1}, Mode.ENFORCE) if not each.passed]
+    assert (bed.check, bed.mode, bed.refuses) == ("mix_bed", "advise", False)
 
 
 def test_a_voice_is_advice() -> None:

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from services.archiver.domain.form import SAMPLE_RATE, Wanted
+from services.archiver.domain.narration import Script
 from services.create.domain import emotion
 from services.create.domain.keys import Purpose, derive_key
 from services.create.domain.plan import Plan, plan_from_json
@@ -31,8 +32,9 @@ def plan_of(key: str, *, suds: int | None = 8, style: str | None = None) -> Plan
 def test_the_generator_can_ask_for_every_stored_segment(key: str) -> None:
     plan = plan_of(key)
     limits = ModelLimits(title=80, style=1000, negative_tags=1000, takes_duration=True)
-    for index, words in enumerate(template_texts(plan, "en").segments):
-        stored = stored_segment(plan, index, words)
+    texts = template_texts(plan, "en")
+    for index in range(len(plan.segments)):
+        stored = stored_segment(plan, index, texts, narrated=True)
         brief = SegmentBrief(uuid.uuid4(), stored.title, index, len(plan.segments), stored.plan)
         body = compose(brief, model="V5_5", limits=limits, extensions=True, callback_url="http://127.0.0.1/callback")
         assert body["style"] == stored.prompt
@@ -44,16 +46,32 @@ def test_the_generator_can_ask_for_every_stored_segment(key: str) -> None:
 
 def test_the_archiver_reads_length_loudness_and_the_end() -> None:
     plan = plan_of("panique-anxiete")
-    for index, words in enumerate(template_texts(plan, "fr").segments):
-        wanted = Wanted.from_plan(json.loads(json.dumps(stored_segment(plan, index, words).plan)))
+    texts = template_texts(plan, "fr")
+    for index in range(len(plan.segments)):
+        stored = stored_segment(plan, index, texts, narrated=False)
+        wanted = Wanted.from_plan(json.loads(json.dumps(stored.plan)))
         segment = plan.segments[index]
         bpm = (segment.bpm_start + segment.bpm_end) / 2
         assert wanted == Wanted(segment.file_seconds * SAMPLE_RATE, segment.loudness_lufs, index == 5, bpm)
+        assert Script.from_plan(stored.plan) is None
+
+
+@pytest.mark.parametrize("locale", get_args(Locale))
+def test_the_archiver_reads_what_is_said_and_when(locale: Locale) -> None:
+    plan = plan_of("panique-anxiete")
+    texts = template_texts(plan, locale)
+    for index, words in enumerate(texts.segments):
+        script = Script.from_plan(json.loads(json.dumps(stored_segment(plan, index, texts, narrated=True).plan)))
+        assert script is not None
+        assert (script.locale, script.effect, script.seconds) == (locale, "sea", plan.segments[index].seconds)
+        assert tuple(line.text for line in script.lines) == words.lines[: len(script.lines)]
+        assert len(script.lines) >= 2
 
 
 def test_a_stored_plan_with_what_the_row_adds_is_read_back() -> None:
     plan = plan_of("panique-anxiete")
-    assert plan_from_json(json.loads(json.dumps(plan.as_json() | {"segments_count": 6}))) == plan
+    row = plan.as_json() | {"segments_count": 6, "narration": True}
+    assert plan_from_json(json.loads(json.dumps(row))) == plan
 
 
 @pytest.mark.parametrize("key", KEYS)
