@@ -41,7 +41,7 @@ POINTS: Final[Mapping[str, str]] = {
     "after_lease": "8: the job is leased, nothing downloaded",
     "after_continuation": "8: composer has played the rest of a short file, nothing mastered",
     "after_download": "8: the file is downloaded, checked and mastered",
-    "before_put": "9: its SHA-256 is committed to the attempt, nothing put",
+    "before_put": "9: its SHA-256 is committed to the attempt, nothing put but the music of a narrated file",
     "after_put": "9: the object is put, no row says so",
     "before_final_commit": "10: rank, status and news are written, not committed",
     "after_final_commit": "10: they are committed",

@@ -52,7 +52,7 @@ class Order:
     @property
     def music_key(self) -> str:
         """Of the music alone, where the final is a narrated mix; the attempt's, since the music is."""
-        return f"runs/{self.run_id}/{self.segment_id}.music-{self.attempt_no}.mp3"
+        return f"runs/{self.run_id}/{self.segment_id}-music-{self.attempt_no}.mp3"
 
     @property
     def preview_key(self) -> str:

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from services.gateway.schemas import SegmentStatus, Shape
+from services.gateway.schemas import SegmentStatus
+from services.gateway.shape import Shape
 
 
 class PlannedPoint(Shape):

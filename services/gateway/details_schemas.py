@@ -4,7 +4,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from services.gateway.schemas import AiMark, Shape
+from services.gateway.schemas import AiMark
+from services.gateway.shape import Shape
 
 
 class PartView(Shape):

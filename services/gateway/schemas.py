@@ -131,6 +131,7 @@ class AiMark(Shape):
 
     music: Literal["true", "procedural"]
     system: str
+    voice: str | None = Field(default=None, description="whose synthetic voice speaks over it")
 
 
 class SegmentView(Shape):

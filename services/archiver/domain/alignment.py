@@ -65,7 +65,7 @@ class Alignment:
         return _milliseconds(sum(match.lag_samples for match in self.matches) / len(self.matches))
 
     def over_a_bed(self, gain_db: float) -> Self:
-        """The same of a file in which the music is so much louder than in the one that was compared (narrated: less)."""
+        """The same, of a file in which the music plays with this gain: a narrated one."""
         return self if self.gain_db is None else replace(self, gain_db=self.gain_db + gain_db)
 
     def record(self) -> dict[str, Any]:

@@ -15,11 +15,13 @@ MADE_BY_MODEL: Final = "true"
 _WORDS: Final = {
     "fr": {
         "title": "Séance",
+        "voice": "voix de synthèse",
         MADE_BY_MODEL: "Musique créée par une IA",
         PROCEDURAL: "Musique composée par un programme, sans modèle d'IA",
     },
     "en": {
         "title": "Session",
+        "voice": "synthetic voice",
         MADE_BY_MODEL: "Music made by AI",
         PROCEDURAL: "Music composed by a program, no AI model",
     },
@@ -60,6 +62,7 @@ class Label:
 
     makers: tuple[Maker, ...]
     recipe_hash: str
+    voice: str = ""  # whose voice speaks in it; empty: nobody's
 
     @property
     def kind(self) -> str:
@@ -72,7 +75,8 @@ class Label:
 
     def record(self) -> dict[str, Any]:
         """What is kept of it with the segment."""
-        return {"ai": {"music": self.kind, "system": self.system}, "recipe_hash": self.recipe_hash}
+        voice = {"voice": self.voice} if self.voice else {}
+        return {"ai": {"music": self.kind, "system": self.system, **voice}, "recipe_hash": self.recipe_hash}
 
 
 def makers_of(provider: str, facts: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> tuple[Maker, ...]:
@@ -106,6 +110,9 @@ def tag_of(label: Label, origin: Origin) -> bytes:
         "LICENCE": "; ".join(dict.fromkeys(_licence(maker) for maker in label.makers)),
     }
     notice = f"{words[label.kind]} ({label.system})"
+    if label.voice:
+        named["AI_VOICE"] = label.voice
+        notice += f"; {words['voice']} ({label.voice})"
     place = f"{origin.index + 1}/{origin.segments}"
     texts = {"TIT2": f"{words['title']} {place}", "TRCK": place}
     return id3.tag(texts, named=named, comment=notice, language=_LANGUAGES.get(origin.locale, "eng"))

@@ -1,6 +1,7 @@
 """Owns how an order's file gets its label: the bytes in front of it, and what is kept of it with the segment."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,12 @@ def label_for(order: Order, parts: Sequence[Mapping[str, Any]]) -> Label:
 def tagging(order: Order) -> coding.Label:
     """What writes the label in front of an order's file, once its parts are known."""
     return partial(_tag, order)
+
+
+def label_of_mix(order: Order, parts: Sequence[Mapping[str, Any]], voice: str) -> tuple[bytes, dict[str, Any]]:
+    """The label of a file in which a voice speaks over these parts, and what is kept of it."""
+    label = replace(label_for(order, parts), voice=voice)
+    return tag_of(label, _origin(order)), label.record()
 
 
 def _tag(order: Order, parts: Sequence[Mapping[str, Any]]) -> bytes:

@@ -13,6 +13,7 @@ from services.archiver.domain import gate
 from services.archiver.domain.failures import GiveUp
 from services.archiver.domain.gate import Mode, Refused
 from services.archiver.domain.narration import LASTING, Line, Place, Script, State, Unspoken, Why, place
+from services.archiver.handlers.labelling import label_of_mix, tagging
 from services.archiver.handlers.tools import Tools
 from services.archiver.sound.coding import Formed
 from services.archiver.sound.effects import write_own, write_recording
@@ -32,6 +33,7 @@ class Narrated:
 
     path: Path
     music: Path | None = None
+    bed_gain_db: float = 0.0  # of the music in the file, against the music alone
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -55,9 +57,11 @@ async def narrate(order: Order, formed: Formed, mode: Mode, *, folder: Path, too
     if order.facts.get("dialect") == "simple":
         return _unmixed(order, formed, script, Why.KEPT_AS_RECEIVED)
     voice = await _speak(script, folder, tools)
+    voice_tag, mark = label_of_mix(order, formed.parts, tools.speaker.name)
     try:
         effect, credit = await _find_effect(script, folder, tools)
         stems = Stems(formed.path, effect, formed.measures.samples, last=bool(order.plan.get("last", False)))
+        stems = replace(stems, tag=tagging(order)(formed.parts), voice_tag=voice_tag)
         made, voice, rows = await _mix(stems, voice, mode, folder=folder, tools=tools)
     except GiveUp:
         return _unmixed(order, formed, script, Why.MIX_FAILED)
@@ -77,7 +81,8 @@ async def narrate(order: Order, formed: Formed, mode: Mode, *, folder: Path, too
     }
     windows = [list(one.window_ms) for one in voice.places]
     notes = {"narration": narration, "narration_windows_ms": windows, "music_bed_gain_db": MUSIC_BED_GAIN_DB}
-    return Narrated(made.path, formed.path, notes | {"music_path": order.music_key})
+    notes |= {"music_path": order.music_key} | (mark if voice.places else {})
+    return Narrated(made.path, formed.path, MUSIC_BED_GAIN_DB, notes)
 
 
 async def _speak(script: Script, folder: Path, tools: Tools) -> _Voice:

@@ -13,7 +13,7 @@ from services.archiver.domain.containers import Container
 from services.archiver.domain.form import FADE_LAST_SECONDS, KILOBITS, LAME_LOSS_DB, SAMPLE_RATE
 from services.archiver.domain.narration import Place
 from services.archiver.sound import ffmpeg
-from services.archiver.sound.coding import put_info_in_front
+from services.archiver.sound.coding import Target, put_info_in_front
 from services.archiver.sound.effects import raw_source
 from services.archiver.sound.loudness import HOP, Hops, Powers, gated_lufs, lufs, weighting
 from services.archiver.sound.measure import measure
@@ -38,7 +38,8 @@ Mask = NDArray[np.bool_]
 class Stems:
     """What is mixed: the mastered music, exactly `samples` long, an endless effect, and the voice where there is one.
 
-    `last` music fades out inside its file, and the effect with it.
+    `last` music fades out inside its file, and the effect with it. The tags are labels in front of the file, without
+    and with a voice in it.
     """
 
     music: Path
@@ -47,6 +48,8 @@ class Stems:
     last: bool
     voice: Path | None = None
     places: Sequence[Place] = ()
+    tag: bytes = b""
+    voice_tag: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +66,20 @@ async def mix(program: Path, stems: Stems, folder: Path) -> Mix:
 
     Raises `GiveUp` when ffmpeg cannot.
     """
-    target = folder / "narrated.mp3"
+    target = Target(folder / "narrated.mp3", stems.voice_tag if stems.voice else stems.tag)
     threshold = THRESHOLD
     for lowered in range(LOWERINGS + 1):
         threshold = THRESHOLD * LOWER**lowered
         findings = await _mix(program, stems, threshold, target)
         if findings.get("voice_margin_lu", LEAST_MARGIN_LU) >= LEAST_MARGIN_LU:
             break
-    coded = await measure(program, target, Container.MP3, keep_seconds=None)
+    coded = await measure(program, target.path, Container.MP3, keep_seconds=None)
     findings |= {
         "duration_error_ms": round(1000 * abs(coded.samples - stems.samples) / SAMPLE_RATE, 3),
         "peak_dbtp": coded.peak_dbtp,
         "lufs": coded.lufs,
     }
-    return Mix(target, threshold if stems.voice else None, findings)
+    return Mix(target.path, threshold if stems.voice else None, findings)
 
 
 def graph_of(stems: Stems, threshold: float) -> str:
@@ -103,10 +106,10 @@ def graph_of(stems: Stems, threshold: float) -> str:
     return ";".join(chains)
 
 
-async def _mix(program: Path, stems: Stems, threshold: float, target: Path) -> dict[str, float]:
+async def _mix(program: Path, stems: Stems, threshold: float, target: Target) -> dict[str, float]:
     sources = [*ffmpeg.source(stems.music, Container.MP3), *raw_source(stems.effect, 2, endless=True)]
     sources += raw_source(stems.voice, 1) if stems.voice else []
-    bare = target.with_suffix(".frames")
+    bare = target.path.with_suffix(".frames")
     coder = ["-c:a", "libmp3lame", "-b:a", f"{KILOBITS}k", "-ar", str(SAMPLE_RATE), "-ac", "2", "-map_metadata", "-1"]
     plain = ["-write_xing", "0", "-id3v2_version", "0", "-f", "mp3", "-y", f"file:{bare}"]
     tap = ["-map", "[tap]", "-c:a", "pcm_f32le", "-f", "f32le", "pipe:1"]

@@ -182,6 +182,35 @@ async def test_killed_at_every_point_a_file_is_stored_once(
     assert await world.topics() == ["segment.complete"] * len(segments)
 
 
+async def test_killed_between_music_and_mix_a_narrated_file_is_stored_once(
+    world: World,
+    database: str,
+    kafka_bootstrap: str,
+    topics: str,
+    web: Web,
+    sounds: Sounds,
+    store: ObjectStore,
+    store_settings: ObjectSettings,
+    tmp_path: Path,
+) -> None:
+    line = {"at_seconds": 8.0, "seconds": 2.8, "text": "It leaves as if through a straw."}
+    segment = await world.segment(narration={"locale": "en", "effect": "sea", "lines": [line]})
+    await world.delivered(segment, web.give("/a.mp3", sounds.song))
+    env = environment(database, kafka_bootstrap, topics, web, store_settings)
+    fault_points.arm(tmp_path, "before_put")
+    async with archiver(env | {"FAULT_POINTS_FOLDER": str(tmp_path)}) as doomed:
+        assert await asyncio.wait_for(doomed.wait(), 60) == EXIT_STATUS
+    music = f"runs/{segment.run_id}/{segment.segment_id}-music-1.mp3"
+    before = await whole(store, music)
+    assert await store.head(segment.key) is None
+    async with archiver(env):
+        await until_complete(world, segment)
+    await stored_once(world, store, segment)
+    kept = (await world.segment_row(segment))["metadata"]
+    assert (kept["music_path"], kept["narration"]["state"]) == (music, "spoken")
+    assert await whole(store, music) == before
+
+
 @pytest.mark.parametrize("store_settings", ["s3_store"], indirect=True)
 async def test_two_archivers_at_once_store_each_file_once(
     world: World,

@@ -16,6 +16,7 @@ class Web:
     origin: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
     serving: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def give(self, path: str, body: bytes, *, status: int = 200, **headers: str) -> str:
@@ -26,6 +27,11 @@ class Web:
             writer.write(body)
 
         return self.answer(path, answer)
+
+    def prefix(self, path: str, body: bytes, *, status: int = 200) -> None:
+        """Answer whatever is asked below a path with these bytes."""
+        self.give(path, body, status=status)
+        self.prefixes.append(path)
 
     def give_json(self, path: str, body: object) -> str:
         return self.give(path, json.dumps(body).encode())
@@ -67,7 +73,8 @@ class Web:
             request = await reader.readuntil(b"\r\n\r\n")
             path = request.split(b" ", 2)[1].decode()
             self.asked.append(path)
-            await self.answers.get(path, _nothing)(writer)
+            below = next((prefix for prefix in self.prefixes if path.startswith(prefix)), path)
+            await self.answers.get(below, _nothing)(writer)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             return  # whoever asked has gone
