@@ -129,7 +129,8 @@ async def test_a_run_is_read_with_what_its_listener_needs(
         await move_segment(
             connection, first, "first", preview_url="https://p/x", once={"first_received_at": stamp}, notes=notes
         )
-        made = {"sha256": "ab" * 32, "ai": {"music": "true", "system": "suno chirp-v5"}, "peaks": [7] * 600}
+        mark = {"music": "true", "system": "suno chirp-v5", "voice": None}
+        made = {"sha256": "ab" * 32, "ai": mark, "peaks": [7] * 600}
         await move_segment(connection, second, "complete", storage_path=key, duration_seconds=605, notes=made)
     answer = await edge.get(f"/v1/runs/{run.id}", headers=bearer(user))
     assert answer.headers["cache-control"] == "no-store"
