@@ -225,3 +225,8 @@ def test_a_decision_states_context_decision_consequences_and_alternatives(path: 
     assert re.fullmatch(r"\d{4}(-[a-z0-9]+)+", path.stem)
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences", "Alternatives"]
     assert text.count("\n") <= 60, "one page"
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:4] for path in sorted((ROOT / "docs/adr").glob("*.md"))]
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]

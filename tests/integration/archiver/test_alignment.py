@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,9 @@ from services.archiver.handlers.tools import Tools
 from tests.integration.archiver.conftest import Sounds
 from tests.integration.archiver.web import Web
 from tests.integration.archiver.world import Segment, World, carry, whole
-from tests.unit.archiver.sounds import FFMPEG, decoded_samples
+from tests.unit.archiver.sounds import decoded_samples
 
 COMPLETE, PREVIEWED = "segment.complete", "segment.previewed"
-
-
-@pytest.fixture(scope="module")
-def preview(sounds: Sounds, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """20 s of the song as it comes live: at 128 kbit/s, without a header."""
-    folder = tmp_path_factory.mktemp("preview")
-    (folder / "song.mp3").write_bytes(sounds.song)
-    cut = ["-t", "20", "-b:a", "128k", "-write_xing", "0", "-id3v2_version", "0", str(folder / "preview.mp3")]
-    subprocess.run([str(FFMPEG), "-v", "error", "-i", str(folder / "song.mp3"), *cut], check=True)
-    return (folder / "preview.mp3").read_bytes()
 
 
 async def show(tools: Tools, world: World, web: Web, segment: Segment, preview: bytes) -> None:
@@ -46,11 +35,11 @@ async def told(world: World, segment: Segment) -> tuple[dict[str, Any], dict[str
 
 
 async def test_a_final_is_stored_with_its_preview_s_place_and_all_that_a_player_needs(
-    tools: Tools, world: World, web: Web, sounds: Sounds, preview: bytes, tmp_path: Path
+    tools: Tools, world: World, web: Web, sounds: Sounds, tmp_path: Path
 ) -> None:
     segment = await world.segment()
     await world.delivered(segment, web.give("/a.mp3", sounds.song))
-    await show(tools, world, web, segment, preview)
+    await show(tools, world, web, segment, sounds.stream)
     await carry(tools)
 
     kept, event = await told(world, segment)
@@ -95,10 +84,11 @@ async def test_a_preview_of_another_take_is_told_apart_and_one_that_is_gone_says
 
 
 async def test_a_preview_that_still_grows_is_compared_as_far_as_it_is(
-    tools: Tools, world: World, web: Web, sounds: Sounds, preview: bytes
+    tools: Tools, world: World, web: Web, sounds: Sounds
 ) -> None:
     segment = await world.segment()
     attempt_id = await world.delivered(segment, web.give("/a.mp3", sounds.short), dialect="simple")
+    preview = sounds.stream
     go_on, copies = asyncio.Semaphore(15), GrowingCopies()
     pieces = [preview[start : start + 16_000] for start in range(0, len(preview), 16_000)]
     url = web.grow("/p", pieces, go_on)

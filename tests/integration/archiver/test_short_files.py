@@ -1,5 +1,6 @@
 """A file that came too short is completed, by a real composer and without one while it is away; always exactly long."""
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,7 @@ async def test_composer_plays_the_rest_while_the_preview_still_plays(
     kept = await kept_of(tools, world, segment, tmp_path)
     assert seen == ["first"]
     assert kept["parts"] == REST
+    assert kept["ai"] == {"music": "true", "system": "suno; composer"}
     rows = {row["finding"]: row for row in kept["gate"] if row["stage"] == "mastered"}
     assert rows["join_dip_db"]["passed"]
     assert rows["join_click_excess"]["passed"]
@@ -99,8 +101,15 @@ async def test_two_takes_that_reach_the_end_need_no_composer(
     tools: Tools, world: World, web: Web, sounds: Sounds, tmp_path: Path
 ) -> None:
     segment = await short_segment(world, web, sounds.song, sounds.other)
+    preview, key = tmp_path / "preview.mp3", f"previews/{segment.segment_id}-1.mp3"
+    preview.write_bytes(sounds.stream)
+    digest = hashlib.sha256(sounds.stream).digest()
+    await tools.objects.put(key, preview, content_type="audio/mpeg", sha256=digest, metadata={}, if_absent=True)
+    await world.connection.execute("UPDATE parcours_segments SET metadata = $1", {"preview_path": key})
     await carry(tools)
-    assert (await kept_of(tools, world, segment, tmp_path))["parts"] == [
+    kept = await kept_of(tools, world, segment, tmp_path)
+    assert (kept["same_take"], kept["preview_offset_ms"]) == (True, pytest.approx(25.06, abs=0.1))  # of the first part
+    assert kept["parts"] == [
         {"source": "provider", "take": 1, "from_seconds": 0.0, "to_seconds": 50.0},
         {"source": "provider", "take": 2, "from_seconds": 0.0, "to_seconds": 15.0},
     ]
