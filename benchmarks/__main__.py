@@ -8,7 +8,18 @@ import time
 from benchmarks.rig.report import PAGES
 from stack.embedded.places import CHECKOUT
 
-NAMES = ("quota", "fairness", "listeners", "first_sound", "callback", "recovery", "journeys", "composer", "sound")
+NAMES = (
+    "quota",
+    "fairness",
+    "listeners",
+    "first_sound",
+    "callback",
+    "recovery",
+    "journeys",
+    "composer",
+    "sound",
+    "narration",
+)
 
 
 def main() -> None:

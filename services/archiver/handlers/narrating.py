@@ -49,7 +49,7 @@ class _Voice:
 async def narrate(order: Order, formed: Formed, mode: Mode, *, folder: Path, tools: Tools) -> Narrated:
     """Mix what the plan wants said over a segment's mastered music; the music itself where nothing was asked for.
 
-    Every segment of a narrated run gets the same level, with its voice or without (ADR 0010).
+    Every segment of a narrated run gets the same level, with its voice or without (ADR 0013).
     """
     script = Script.from_plan(order.plan)
     if script is None:
