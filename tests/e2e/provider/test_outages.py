@@ -56,7 +56,7 @@ async def played() -> AsyncIterator[Played]:
     with contextlib.ExitStack() as opened:
         provider = opened.enter_context(simulated("suno", "--speed", str(SPEED), "--seed", "4"))
         settings = suno_settings(provider, 1 / SPEED, "suno,composer")
-        async with rig(opened.enter_context(stack(**settings)), provider) as made:
+        async with rig(opened.enter_context(stack(file_seconds=None, **settings)), provider) as made:
             story = Played(made)
             runs = await made.begin([HEALTHY, STUCK, GONE])
             await until(partial(_accepted, made), 60, "acceptance")

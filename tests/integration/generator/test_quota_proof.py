@@ -150,7 +150,7 @@ async def test_two_processes_spend_the_window_and_are_never_refused(
 
 
 async def _all_replied(database: Database) -> bool:
-    return await value(database, "SELECT count(*) FROM segment_attempts WHERE rank = 1 AND alive") == 0
+    return bool(await value(database, "SELECT count(*) FROM segment_attempts WHERE rank = 1 AND alive") == 0)
 
 
 async def test_a_kill_in_the_middle_of_a_burst_is_never_refused_and_pays_twice_only_what_is_counted(
