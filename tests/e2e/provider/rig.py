@@ -24,7 +24,7 @@ FILE_SECONDS: Final = 46  # the shortest raw file that the archiver takes, and o
 # A run of a known person is cut down as `create` writes it: fewer segments, short files, a title that faults can name.
 # Planned lengths stay, so that every due time is that of a real journey.
 _SHORTEN: Final = """
-CREATE TABLE test_scenarios (user_id uuid PRIMARY KEY, title text NOT NULL, segments integer NOT NULL);
+CREATE TABLE test_scenarios (user_id uuid PRIMARY KEY, title text NOT NULL, segments integer NOT NULL, seconds integer);
 CREATE FUNCTION test_shorten() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE scenario test_scenarios;
 BEGIN
@@ -32,12 +32,12 @@ BEGIN
   IF NOT FOUND THEN RETURN NEW; END IF;
   IF NEW.segment_index >= scenario.segments THEN RETURN NULL; END IF;
   NEW.title := scenario.title;
-  NEW.plan := jsonb_set(NEW.plan, '{file_seconds}', to_jsonb(FILE_SECONDS));
-  NEW.plan := jsonb_set(NEW.plan, '{x_parcours,file_seconds}', to_jsonb(FILE_SECONDS));
+  NEW.plan := jsonb_set(NEW.plan, '{file_seconds}', to_jsonb(scenario.seconds));
+  NEW.plan := jsonb_set(NEW.plan, '{x_parcours,file_seconds}', to_jsonb(scenario.seconds));
   RETURN NEW;
 END $$;
 CREATE TRIGGER test_shorten BEFORE INSERT ON parcours_segments FOR EACH ROW EXECUTE FUNCTION test_shorten();
-""".replace("FILE_SECONDS)", f"{FILE_SECONDS})")
+"""
 
 Fault = Mapping[str, Any]
 
@@ -50,6 +50,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     segments: int = 1
     strategy: str = "all"
+    file_seconds: int = FILE_SECONDS
     expected: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -137,8 +138,8 @@ class Rig:
 
     async def expect(self, user: UUID, scenario: Scenario) -> None:
         """Have this person's next run cut down to the scenario's."""
-        values = user, scenario.title, scenario.segments
-        await self.fetch("INSERT INTO test_scenarios VALUES ($1, $2, $3)", *values)
+        values = user, scenario.title, scenario.segments, scenario.file_seconds
+        await self.fetch("INSERT INTO test_scenarios VALUES ($1, $2, $3, $4)", *values)
 
     def note(self, run: Run) -> Run:
         self.runs[run.scenario.name] = run

@@ -50,8 +50,10 @@ WALLET = Scenario(
     ({"fault": "http_error", "status": 403, "detail": LOCKED},),
     expected={"attempts": [("fal", "http_403_locked"), ("replicate", None)]},
 )
+SHORT = Scenario("replicate ends early", file_seconds=195)  # its model makes 190 s at most
 REPLICATE = (
     Scenario("replicate good"),
+    SHORT,
     *(
         Scenario(f"replicate {status}", ({"fault": "fail", "status": status},), expected={"error_code": status})
         for status in ("failed", "canceled", "aborted")
@@ -156,6 +158,16 @@ async def test_replicate_is_understood(played: Played, scenario: Scenario) -> No
     error_code = scenario.expected.get("error_code")
     failed = [("replicate", error_code)] if error_code else []
     assert await _ended_as(played, scenario) == [*failed, ("replicate", None)]
+
+
+async def test_composer_plays_the_rest_of_a_file_that_ends_early(played: Played) -> None:
+    query = "SELECT metadata -> 'parts' AS parts, duration_seconds FROM parcours_segments WHERE run_id = $1"
+    [segment] = await played.rig.fetch(query, played.rig.runs[SHORT.name].id)
+    first, rest = segment["parts"]
+    assert segment["duration_seconds"] == SHORT.file_seconds
+    assert (first["source"], first["from_seconds"], rest["source"]) == ("provider", 0, "composer")
+    assert 160 <= first["to_seconds"] <= 190
+    assert (rest["from_seconds"], rest["to_seconds"]) == (first["to_seconds"] - 5, SHORT.file_seconds)
 
 
 async def test_an_empty_wallet_closes_the_account(played: Played) -> None:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -141,7 +140,6 @@ async def _until_news(world: World, topic: str) -> None:
 
 @pytest.mark.parametrize("store_settings", ["s3_store"], indirect=True)
 async def test_killed_at_every_point_a_file_is_stored_once(
-    composer: Composer,
     world: World,
     database: str,
     kafka_bootstrap: str,
@@ -153,24 +151,14 @@ async def test_killed_at_every_point_a_file_is_stored_once(
     tmp_path: Path,
 ) -> None:
     url = web.give("/a.mp3", sounds.song)
-    plays_on = {"COMPOSER_URL": composer.url, "COMPOSER_API_KEY": KEY}
-    env = environment(database, kafka_bootstrap, topics, web, store_settings, **plays_on)
-    short = {"file_seconds": 60, "x_parcours": example_a(1, seconds=55, file_seconds=60)}
+    env = environment(database, kafka_bootstrap, topics, web, store_settings)
     segments = []
-    for point in (
-        "after_lease",
-        "after_continuation",
-        "after_download",
-        "before_put",
-        "after_put",
-        "before_final_commit",
-    ):
-        plan: dict[str, Any] = short if point == "after_continuation" else {}
-        segments.append(segment := await world.segment(**plan))
+    for point in ("after_lease", "after_download", "before_put", "after_put", "before_final_commit"):
+        segments.append(segment := await world.segment())
         await world.delivered(segment, url)
         fault_points.arm(tmp_path, point)
         async with archiver(env | {"FAULT_POINTS_FOLDER": str(tmp_path)}) as doomed:
-            assert await asyncio.wait_for(doomed.wait(), 180) == EXIT_STATUS, point
+            assert await asyncio.wait_for(doomed.wait(), 60) == EXIT_STATUS, point
         assert (await world.segment_row(segment))["status"] == "generating", point
         assert (await store.head(segment.key) is not None) == (point in ("after_put", "before_final_commit")), point
         await world.connection.execute("UPDATE archive_jobs SET not_before = now() + interval '1 hour'")
@@ -179,7 +167,35 @@ async def test_killed_at_every_point_a_file_is_stored_once(
         await until_complete(world, *segments)
     for segment in segments:
         await stored_once(world, store, segment)
-    assert await world.topics() == ["segment.complete"] * len(segments)
+    assert await world.topics() == ["segment.complete"] * 5
+
+
+async def test_killed_after_composer_has_played_on_a_short_file_is_stored_once(
+    composer: Composer,
+    world: World,
+    database: str,
+    kafka_bootstrap: str,
+    topics: str,
+    web: Web,
+    sounds: Sounds,
+    store: ObjectStore,
+    store_settings: ObjectSettings,
+    tmp_path: Path,
+) -> None:
+    plays_on = {"COMPOSER_URL": composer.url, "COMPOSER_API_KEY": KEY}
+    env = environment(database, kafka_bootstrap, topics, web, store_settings, **plays_on)
+    segment = await world.segment(file_seconds=60, x_parcours=example_a(1, seconds=55, file_seconds=60))
+    await world.delivered(segment, web.give("/a.mp3", sounds.song))
+    fault_points.arm(tmp_path, "after_continuation")
+    async with archiver(env | {"FAULT_POINTS_FOLDER": str(tmp_path)}) as doomed:
+        assert await asyncio.wait_for(doomed.wait(), 120) == EXIT_STATUS
+    assert (await world.segment_row(segment))["status"] == "generating"
+    await world.due_now()  # the lease runs out by itself
+    async with archiver(env):
+        await until_complete(world, segment)
+    await stored_once(world, store, segment)
+    parts = (await world.segment_row(segment))["metadata"]["parts"]
+    assert [part["source"] for part in parts] == ["provider", "composer"]
 
 
 async def test_killed_between_music_and_mix_a_narrated_file_is_stored_once(
