@@ -112,6 +112,7 @@ async def _cases(
                 one.samples - round(seconds * RATE),
                 *(f"{value:.2f}" for value in (one.dip_db, one.usual_db, one.click, one.excess)),
             )
+            print(" | ".join(table.rows[-1]), flush=True)
     return judged
 
 

@@ -79,6 +79,13 @@ class Composer:
         assert answer.json()["code"] == 200
         return dict(answer.json()["data"])
 
+    async def is_ready(self) -> bool:
+        try:
+            return (await self.client.get("/readyz")).status_code == 200
+        except httpx.TransportError:
+            assert self.process.returncode is None
+            return False
+
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
 
@@ -99,14 +106,15 @@ async def started(temporary: Path, workers: int) -> Composer:
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.composer", env=environment)
     composer = Composer(process, url)
-    async with asyncio.timeout(START_SECONDS):
-        while True:
-            try:
-                if (await composer.client.get("/readyz")).status_code == 200:
-                    return composer
-            except httpx.TransportError:
-                assert process.returncode is None
-            await asyncio.sleep(0.05)
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while not await composer.is_ready():
+                await asyncio.sleep(0.05)
+    except BaseException:
+        if process.returncode is None:
+            process.kill()  # nobody else would end it
+        raise
+    return composer
 
 
 async def decoded_samples(mp3: bytes) -> int:
