@@ -33,6 +33,7 @@ from stack.simulators.jobs.serving import EmbeddedServer
 from stack.simulators.suno.app import make_server
 from tests.integration.archiver.world import carry
 from tests.integration.generator.rig import PLAN, SCALE, SECRET, add_run, fetch, open_generator, request, until, value
+from tests.unit.archiver.desk import no_composer
 from tests.unit.archiver.sounds import FFMPEG
 
 FILE_SECONDS = 46
@@ -124,7 +125,8 @@ async def open_whole(made: Settings, dsn: str, folder: Path, origins: tuple[str,
         open_generator(made) as resources,
     ):
         confirm = Generator(client, "http://127.0.0.1:9", "secret").confirm  # nobody asks it: bodies are signed
-        tools = Tools(pool, objects, Files(AllowList.of((), origins)), confirm, FFMPEG, spool, SCALE)
+        files = Files(AllowList.of((), origins))
+        tools = Tools(pool, objects, files, confirm, no_composer, FFMPEG, spool, SCALE)
         whole = Whole(pool, resources, tools, objects)
         hearing = asyncio.create_task(_hear(whole))
         try:
