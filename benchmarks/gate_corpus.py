@@ -1,6 +1,7 @@
-"""Owns showing the quality gate many files: 40 good ones of two engines, every bad one, and what its hearing costs.
+"""Owns showing the quality gate many files: good ones of two or three engines, every bad one, what its hearing costs.
 
-`python -m benchmarks.gate_corpus [--good N]` prints tables and ends with status 1 when a verdict is not as it must be.
+FluidSynth is the third, where it is installed. `python -m benchmarks.gate_corpus [--good N]` prints tables and ends
+with status 1 when a verdict is not as it must be.
 """
 
 import argparse
@@ -15,16 +16,22 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.peers.fluidsynth_journey import play
+from benchmarks.rig.errors import RigError
+from benchmarks.rig.sounds import need_fluidsynth, stretches
 from services.archiver.domain.containers import Container
 from services.archiver.domain.failures import GiveUp
 from services.archiver.domain.gate import Verdict, thresholds
 from services.archiver.sound import ffmpeg
 from services.archiver.sound.measure import measure
+from stack.audio_file import run_ffmpeg
 from tests.unit.archiver.corpus import SECONDS, SPOILED, additive, codings, good, write_mp3, write_wav
 from tests.unit.archiver.desk import hand_in
 from tests.unit.archiver.sounds import FFMPEG
 
 COSTED_SECONDS: Final = 305.0  # a segment of five minutes with its tail
+SAMPLED: Final = 4  # pieces by FluidSynth
+NO_DC: Final = ("-af", "highpass=f=35")  # FluidR3 has a constant part of 0.003, which the gate would refuse
 ALLOWED_CPU_SECONDS: Final = 2.0  # more than decoding and the loudness meter take
 
 
@@ -39,7 +46,7 @@ def main() -> None:
 
 
 async def _show(folder: Path, count: int) -> int:
-    return await _refuses(folder) + await _takes(folder, count) + await _costs(folder)
+    return await _refuses(folder) + await _takes(folder, count) + await _takes_sampled(folder) + await _costs(folder)
 
 
 async def _refuses(folder: Path) -> int:
@@ -80,6 +87,29 @@ async def _takes(folder: Path, count: int) -> int:
     apart = [_bits(one, other) for one, other in combinations(hashes.values(), 2)]
     listed = thresholds().different_share
     print(f"  acoustic hashes differ in at least {min(apart):.2f} of their bits (a listed sound: up to {listed:g})")
+    return refused
+
+
+async def _takes_sampled(folder: Path) -> int:
+    """Pieces played with recorded samples, louder at their beginnings than anything of ours."""
+    try:
+        need_fluidsynth()
+    except RigError as error:
+        print(f"\nwithout a third engine: {error}")
+        return 0
+    refused = 0
+    for seed in range(1, SAMPLED + 1):
+        try:
+            piece = folder / f"sampled-{seed}.wav"
+            played = await asyncio.to_thread(play, stretches(seed, SECONDS)[0], folder)
+            await run_ffmpeg("-i", str(played), *NO_DC, str(piece))
+            made = await hand_in(folder, piece)
+        except GiveUp as failure:
+            refused += 1
+            print(f"REFUSED FluidSynth {seed}: {failure}", flush=True)
+        else:
+            rises = [f"{row.value:.1f} of {row.limit:g}" for row in made.verdicts if row.finding == "rise_50ms_db"]
+            print(f"FluidSynth {seed}: taken; rise within 50 ms, dB: {rises[0]}", flush=True)
     return refused
 
 

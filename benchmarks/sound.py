@@ -27,6 +27,7 @@ from services.create.domain.presets import catalogue, styles
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+GRACE_SECONDS: Final = 240.0  # for a journey that was begun in the time allowed
 ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -72,7 +73,11 @@ async def _journeys(report: Report, options: Options, folder: Path, until: float
         if time.monotonic() > until or not options.takes_part(JOURNEYS[number][0]):
             continue
         twice = options.form == "full" and number == 0 and options.more.budget is None
-        journey = await travel(number, options.seed, folder / str(number), twice=twice)
+        try:
+            async with asyncio.timeout(until + GRACE_SECONDS - time.monotonic() if options.more.budget else None):
+                journey = await travel(number, options.seed, folder / str(number), twice=twice)
+        except TimeoutError:
+            break
         made.append(journey)
         print(f"{journey.preset}: {journey.seconds:.3f} s, {journey.lufs:.1f} LUFS", flush=True)
         _picture(report, journey)

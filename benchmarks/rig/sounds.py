@@ -18,7 +18,7 @@ from stack.embedded.places import CHECKOUT
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 APT_FLUIDSYNTH = "apt-get install -y --no-install-recommends fluidsynth fluid-soundfont-gm"
 PRESET, EMOTION, SUDS = "panique-anxiete", "fear-0.8", 8  # example A of the design: 20 minutes in six segments
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.25  # a high-water mark waits; looking at all processes costs some milliseconds
 
 
 def stretches(seed: int, seconds: float) -> list[Stretch]:
