@@ -20,7 +20,7 @@ from services.create.consumers import on_created
 from services.create.domain.errors import NoWordsError
 from services.create.domain.prompt import Prompt
 from services.create.handlers.words import enrich_one
-from tests.integration.create.desk import start
+from tests.integration.create.desk import PANIC, start
 from tests.integration.create.openai_server import HANG, Reply, completion, error, good, openai_server, words
 
 SEGMENTS = 6
@@ -113,6 +113,25 @@ async def test_sound_that_is_requested_stays_as_it_was(
     assert [each["prompt"] for each in after["segments"][:2]] == [each["prompt"] for each in before["segments"][:2]]
     assert [each["colour"] is not None for each in after["metadata"]["texts"]["segments"]] == coloured
     assert (await news(connection))[0]["run_id"] == str(run_id)
+
+
+async def test_lines_that_may_be_spoken_already_stay_and_others_are_reworded_in_their_places(
+    client: httpx.AsyncClient, pool: Database, connection: asyncpg.Connection, user_id: uuid.UUID
+) -> None:
+    answer = await start(client, user_id, PANIC | {"narration": True})
+    await hear(pool, uuid.UUID(answer.json()["runId"]))
+    await connection.execute("UPDATE parcours_segments SET requested_at = now() WHERE segment_index < 2")
+    before = await everything(connection)
+    assert before["plan"]["narration"] is True
+    await enrich(pool, good(SEGMENTS))
+    after = await everything(connection)
+    model = words(SEGMENTS)["segments"][0]["lines"]
+    for index, (old, new) in enumerate(zip(before["segments"], after["segments"], strict=True)):
+        said = [line["text"] for line in new["plan"]["narration"]["lines"]]
+        kept = [line["text"] for line in old["plan"]["narration"]["lines"]]
+        assert said == (kept if index < 2 else model)
+        assert new["plan"]["narration"]["lines"][0]["at_seconds"] == 8.0
+        assert after["metadata"]["texts"]["segments"][index]["lines"] == said
 
 
 @pytest.mark.usefixtures("run_id")
