@@ -45,7 +45,13 @@ async def hand_in(
     """What the archiver makes of an attempt's takes; raises `GiveUp` when it refuses them, `MayPass` to come again."""
     room = folder / uuid.uuid4().hex
     room.mkdir()
-    tools = Tools(
+    tools = tools_in(folder, play_on, policy)
+    return await make_file(order_of(takes, dialect, plan), tries=tries, folder=room, tools=tools)
+
+
+def tools_in(folder: Path, play_on: PlayOn = no_composer, policy: Policy | None = None) -> Tools:
+    """Tools without a platform."""
+    return Tools(
         database=cast("Any", None),
         objects=cast("Any", None),
         files=OnDisk(),
@@ -55,10 +61,10 @@ async def hand_in(
         spool=folder,
         gate=policy or Policy(),
     )
-    return await make_file(_order(takes, dialect, plan), tries=tries, folder=room, tools=tools)
 
 
-def _order(takes: Sequence[Path], dialect: str, plan: dict[str, Any]) -> Order:
+def order_of(takes: Sequence[Path], dialect: str, plan: dict[str, Any]) -> Order:
+    """An attempt that delivered these takes."""
     return Order(
         attempt_id=uuid.uuid4(),
         attempt_no=1,

@@ -1,6 +1,7 @@
 """A voice over music: it stands out, the level is what it must be, the music steps back and returns; on two voices."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 from services.archiver.domain import gate
 from services.archiver.domain.gate import Mode
 from services.archiver.domain.narration import Effect
+from services.archiver.handlers.narrating import narrate
+from services.archiver.sound.coding import Formed
 from services.archiver.sound.loudness import decode, gated_lufs
 from services.archiver.sound.measure import inspect
 from services.archiver.sound.mixing import THRESHOLD, mix
 from tests.unit.archiver.corpus import composed, write_mp3
-from tests.unit.archiver.narrated import narrated, stems_of
+from tests.unit.archiver.desk import order_of, tools_in
+from tests.unit.archiver.narrated import TEXTS, narrated, stems_of
 from tests.unit.archiver.sounds import FFMPEG, decoded
 
 SECONDS = 40
@@ -62,8 +66,29 @@ async def test_music_too_loud_for_the_voice_is_ducked_deeper_by_fifths(tmp_path:
     assert lowered == pytest.approx(round(lowered))
 
 
-def _louder(music: Path, into: Path) -> Path:
-    options = ["-t", "24", "-i", str(music), "-af", "volume=3dB", "-b:a", "256k"]
+async def test_a_voice_that_the_gate_refuses_is_left_out_and_a_mix_that_fails_leaves_the_music(
+    tmp_path: Path, music: Path
+) -> None:
+    loud = _louder(music, tmp_path / "loud.mp3", "14dB")  # nothing that was mastered is: no ducking saves a voice here
+    measures = (await inspect(FFMPEG, loud, keep_seconds=None)).measures
+    formed = Formed(loud, measures, [{"source": "provider", "take": 1, "to_seconds": 24.0}], coded=True)
+    line = {"at_seconds": 8.0, "seconds": 3.2, "text": TEXTS["fr"][1]}
+    narration = {"locale": "fr", "effect": "sea", "lines": [line]}
+    order = order_of([], "other", {"seconds": 24, "narration": narration})
+    refused = await narrate(order, formed, Mode.ENFORCE, folder=tmp_path, tools=tools_in(tmp_path))
+    made = refused.notes["narration"]
+    assert (made["state"], made["reason"], made["spoken"]) == ("missing", "mix_refused", [])
+    assert "voice_margin" in {row["check"] for row in made["gate"] if not row["passed"]}
+    assert (refused.music, refused.notes["music_bed_gain_db"]) == (loud, -4.4)
+
+    gone = replace(formed, path=tmp_path / "gone.mp3")
+    failed = await narrate(order, gone, Mode.ENFORCE, folder=tmp_path, tools=tools_in(tmp_path))
+    assert (failed.path, failed.music, failed.bed_gain_db) == (gone.path, None, 0.0)
+    assert failed.notes["narration"]["reason"] == "mix_failed"
+
+
+def _louder(music: Path, into: Path, by: str = "3dB") -> Path:
+    options = ["-t", "24", "-i", str(music), "-af", f"volume={by}", "-b:a", "256k"]
     subprocess.run([str(FFMPEG), "-v", "error", *options, str(into)], check=True)
     return into
 
