@@ -3,15 +3,15 @@
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 
+from services.composer.engine.notes import Note
 from services.composer.engine.plan import SAMPLE_RATE
-from services.composer.engine.score import Note
 
 TICKS_PER_SECOND = 960  # 480 a quarter note at 120 a minute, MIDI's default
 QUARTER_TICKS = 480
 DRUMS = 9
 # Each pad voice has two channels in turn: on one, the end of an old note would cut off a new one of the same pitch.
 PAD_CHANNELS = tuple(range(8))
-CHANNELS = {"bass": 8, "keys": 10, "bell": 11, "pulse": DRUMS, "shaker": DRUMS, "clap": DRUMS}
+CHANNELS = {"bass": 8, "keys": 10, "bell": 11, "figure": 10, "pulse": DRUMS, "shaker": DRUMS, "clap": DRUMS}
 PROGRAMS = {**dict.fromkeys(PAD_CHANNELS, 48), 8: 32, 10: 0, 11: 11}  # strings, bass, piano, vibraphone
 STRUCK = {"pulse": 36, "shaker": 70, "clap": 39}
 CENTRE = 64

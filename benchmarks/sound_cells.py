@@ -14,9 +14,10 @@ import numpy as np
 from services.archiver.domain.failures import GiveUp
 from services.archiver.domain.gate import Refused, Verdict
 from services.composer.engine.encode import Mp3Stream
+from services.composer.engine.harmony import SUBDIVISIONS
 from services.composer.engine.plan import SegmentPlan
 from services.composer.engine.render import Instrument
-from services.composer.engine.score import SUBDIVISIONS, Score, compose
+from services.composer.engine.score import Score, compose
 from services.create.domain.plan import Plan
 from services.create.domain.presets import preset
 from stack.audio_file import loudness_of

@@ -14,8 +14,9 @@ from services.archiver.domain.form import JOIN_SECONDS
 from services.archiver.domain.gate import Mode, thresholds
 from services.archiver.sound.findings import Where
 from services.archiver.sound.measure import measure
+from services.composer.engine.harmony import SUBDIVISIONS
 from services.composer.engine.plan import FADE_OUT_SECONDS
-from services.composer.engine.score import SUBDIVISIONS, compose
+from services.composer.engine.score import compose
 from services.create.domain.plan import Plan
 from services.create.domain.planned_curve import planned_curve
 from stack.audio_file import ffmpeg, loudness_of

@@ -58,6 +58,7 @@ class ExactPlan(_Part):
     brightness_cap: float | None = Field(ge=0, le=1)
     groove: float = Field(ge=0, le=1)
     tonic: Literal["C", "D", "Eb", "F", "G", "A"]
+    family: Literal["circle", "descent", "plagal", "fifties", "pop", "radiant", "drone"]
     timbre: Literal["felt", "handpan", "epiano", "pluck", "strings", "choir", "drone"]
     arousal_mid: float = Field(ge=-1, le=1)
     loudness_lufs: float = Field(ge=-24, le=-12)
@@ -85,6 +86,7 @@ class ExactPlan(_Part):
                 Span(float(span.start_seconds), float(span.seconds), span.mode, span.degrees, span.metre)
                 for span in self.timeline
             ),
+            family=self.family,
             from_seconds=float(self.from_seconds),
         )
 

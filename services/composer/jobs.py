@@ -14,6 +14,7 @@ import orjson
 
 from services.composer.dialect import Order, Status
 from services.composer.engine import ENGINE, ENGINE_VERSION
+from services.composer.engine.labels import AI, LICENCE
 from services.composer.engine.plan import SAMPLE_RATE, SegmentPlan
 from services.composer.files import GrowingFile
 from services.composer.pool import RenderPool
@@ -97,7 +98,11 @@ class Job:
             "createTime": self.created_ms,
             "engine": ENGINE,
             "engine_version": ENGINE_VERSION,
-            "ai": "procedural",
+            "ai": AI,
+            "licence": LICENCE,
+            "seed": self.order.plan.seed,
+            "key": self.order.plan.key,
+            "mode": self.order.plan.span.mode,
         }
         if finished:
             item["duration"] = self.order.plan.samples / SAMPLE_RATE
@@ -106,7 +111,8 @@ class Job:
             measured = final.measures
             item["measures"] = {
                 "lufs": measured.lufs,
-                "peak_db": measured.peak_db,
+                "peak_dbtp": measured.peak_dbtp,
+                "centroid_hz": measured.centroid_hz,
                 "bpm_start": measured.bpm_start,
                 "bpm_end": measured.bpm_end,
                 "preview_gain_db": measured.preview_gain_db,

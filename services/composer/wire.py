@@ -41,7 +41,8 @@ class Measures:
     """What the worker measured while it rendered."""
 
     lufs: float  # of the PCM, which the coded file keeps (§2.2)
-    peak_db: float  # sample peak, dBFS
+    peak_dbtp: float  # true peak, before coding
+    centroid_hz: float  # A-weighted
     bpm_start: float
     bpm_end: float
     preview_gain_db: float  # brings the preview to the final's level; 0 unless the final was corrected

@@ -7,7 +7,6 @@ It ends when the service's end of the socket closes, however the service died.
 import contextlib
 import hashlib
 import heapq
-import math
 import os
 import signal
 import socket
@@ -20,7 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from services.composer.engine.encode import Mp3Stream
-from services.composer.engine.level import TOLERANCE_LU, Meter
+from services.composer.engine.labels import id3_tag
+from services.composer.engine.level import TOLERANCE_LU
+from services.composer.engine.monitor import Monitor
 from services.composer.engine.padsynth import Stereo
 from services.composer.engine.plan import SegmentPlan
 from services.composer.engine.render import Instrument
@@ -81,33 +82,34 @@ class Renderer:
                     file.write(chunk)
                     file.flush()
                     yield Grown(task.id, file.tell())
-            error_lu = encoding.meter.lufs - task.plan.target_lufs
+            error_lu = encoding.heard.lufs - task.plan.target_lufs
             is_whole = task.kind == "final" and not task.plan.from_seconds
             if abs(error_lu) <= TOLERANCE_LU or gain_db or not is_whole:
                 break
             gain_db = -error_lu
-        measures = _measures(task.plan, score, encoding.meter, gain_db, time.perf_counter() - began)
+        measures = _measures(task.plan, score, encoding.heard, gain_db, time.perf_counter() - began)
         yield Finished(task.id, encoding.size, encoding.digest.hexdigest(), measures)
 
 
 class _Encoding:
-    """One pass over a segment: blocks through meter and coder."""
+    """One pass over a segment: blocks through monitor and coder."""
 
     def __init__(self, task: RenderTask, score: Score) -> None:
         self._plan = task.plan
         self._score = score
         self._samples = task.samples
         self._stream = _stream_of(task.kind, self._samples)
-        self.meter = Meter()
+        self._labels = b"" if task.kind == "sound" else id3_tag(task.plan)
+        self.heard = Monitor()
         self.digest = hashlib.sha256()
         self.size = 0
 
     def chunks(self, instrument: Instrument, gain_db: float) -> Iterator[bytes]:
         done = 0
-        header = self._stream.header()
+        header = self._labels + self._stream.header()
         for block in instrument.blocks(self._plan, self._score, 10 ** (gain_db / 20)):
             wanted = block[:, : self._samples - done]
-            self.meter.add(wanted)
+            self.heard.add(wanted)
             yield self._counted(header + self._stream.add(wanted))
             header = b""
             done += wanted.shape[1]
@@ -121,11 +123,12 @@ class _Encoding:
         return chunk
 
 
-def _measures(plan: SegmentPlan, score: Score, meter: Meter, gain_db: float, seconds: float) -> Measures:
+def _measures(plan: SegmentPlan, score: Score, heard: Monitor, gain_db: float, seconds: float) -> Measures:
     start = plan.span.start_seconds
     return Measures(
-        lufs=round(meter.lufs, 2),
-        peak_db=round(20 * math.log10(max(meter.peak, 1e-6)), 2),
+        lufs=round(heard.lufs, 2),
+        peak_dbtp=round(heard.peak_dbtp, 2),
+        centroid_hz=round(heard.centroid_hz, 1),
         bpm_start=round(plan.path.at(start).bpm, 2),
         bpm_end=round(plan.path.at(start + plan.span.seconds).bpm, 2),
         preview_gain_db=round(gain_db, 2),

@@ -12,8 +12,8 @@ from benchmarks.rig.sounds import watch
 from benchmarks.sound_cells import Found, tempo_of
 from benchmarks.sound_journeys import correlation, windows
 from benchmarks.sound_tables import differences
+from services.composer.engine.notes import Note
 from services.composer.engine.plan import SAMPLE_RATE
-from services.composer.engine.score import Note
 
 
 def note(start: float, seconds: float, part: str, pitch: int = 60) -> Note:

@@ -1,7 +1,7 @@
-"""Owns the loudness of a score before a sample of it exists (§5.6): one gain for preview and final, no measuring pass.
+"""Owns the power of a note before a sample of it exists (§5.6), so that levels are known beforehand.
 
 Notes start at random places of their loops, so their powers add. Each note's K-weighted power, dry and wet, is known
-from its spectrum; the sum over time, gated like a meter gates, is the loudness to come.
+from its spectrum.
 """
 
 import functools
@@ -9,52 +9,90 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, signal
 
 from services.composer.engine import voices
-from services.composer.engine.level import gated_lufs, k_weighting
+from services.composer.engine.level import Weighting, fast_length, k_response
+from services.composer.engine.notes import Note
 from services.composer.engine.padsynth import BIN_HZ, LAYERS, LOOP_SAMPLES, loop_bins
-from services.composer.engine.plan import FADE_OUT_SECONDS, SAMPLE_RATE, SegmentPlan
-from services.composer.engine.score import Note, Score
+from services.composer.engine.plan import SAMPLE_RATE
 from services.composer.engine.space import WET, response
+from services.composer.engine.struck import BEATS, TONES
+from services.composer.engine.timbres import SEND_LOW, SEND_PADS, SETS, Voice, voice_of
 
 Powers: TypeAlias = npt.NDArray[np.floating]
+Edges: TypeAlias = tuple[float, float]  # seconds of rise and fall
 
-STRUCK_PROBES = (62, 70, 78, 86)
+HOP_SECONDS = 0.01  # grid of a tone's envelope; what moves within it is the tone itself
+RING_SECONDS = 5  # how long the room is followed after a tone
+SEA_LUFS = -45.0  # of the sea, K-weighted, before any gain
 
 
-def forecast_lufs(plan: SegmentPlan, score: Score, tails: tuple[float, float] = (3.0, 1.0)) -> float:
-    """Integrated loudness of the raw render, before any gain."""
-    seconds = int(plan.file_seconds) + 60
-    powers = np.full(seconds, 1e-9)
-    times = plan.span.start_seconds + np.arange(seconds) + 0.5
-    for note in score.notes:
+class Outlook:
+    """The seconds around a file, and what notes add to each of them."""
+
+    def __init__(self, timbre: str, begin: int, end: int, run_start: float) -> None:
+        """`begin` and `end` count from the file's start, `run_start` is the file's place in its run."""
+        self._timbre = timbre
+        self._begin = begin
+        self._middles = np.arange(begin, end) + 0.5
+        self._run = run_start + self._middles
+
+    @property
+    def run_seconds(self) -> Powers:
+        """The middle of each second, in run time."""
+        return self._run
+
+    def silence(self) -> Powers:
+        return np.zeros(len(self._middles))
+
+    def between(self, start: float, end: float) -> slice:
+        """The seconds from `start` to `end` of the file; at least one."""
+        first = min(max(0, round(start - self._begin)), len(self._middles) - 1)
+        return slice(first, max(first + 1, min(round(end - self._begin), len(self._middles))))
+
+    def add(self, powers: Powers, note: Note) -> None:
         if note.part == "pad":
-            _spread(
-                powers, note.start, note.seconds + tails[0], min(4.0, 0.3 * note.seconds), _pad_power(plan, note, times)
-            )
+            seconds = note.seconds + voices.PAD_TAIL_SECONDS
+            attack = min(SETS[self._timbre].attack_seconds, 0.3 * note.seconds)
+            edges = (attack, voices.PAD_RELEASE_SECONDS)
+            self._spread(powers, note.start, seconds, edges, self._pad_power(note))
         elif note.part == "bass":
-            power = _loop_power(note.pitch, "dark", 0.15, 0.0) * (0.17 * note.velocity) ** 2
-            _spread(powers, note.start, note.seconds + tails[1], 1.2, power)
+            power = _loop_power(note.pitch, "dark", SEND_LOW, 0.0) * (voices.BASS_GAIN * note.velocity) ** 2
+            seconds = note.seconds + voices.BASS_TAIL_SECONDS
+            self._spread(powers, note.start, seconds, voices.BASS_EDGES, power)
         else:
-            _add_struck(powers, plan, note)
-    powers = powers[: max(1, int(plan.file_seconds))]
-    if plan.is_last:
-        ahead = np.arange(len(powers)) + 0.5 - (plan.file_seconds - FADE_OUT_SECONDS)
-        powers = powers * np.cos(np.clip(ahead / FADE_OUT_SECONDS, 0, 1) * np.pi / 2) ** 4
-    return gated_lufs(powers)
+            self._add_struck(powers, note, voice_of(self._timbre, note.part))
 
+    def _pad_power(self, note: Note) -> Powers:
+        """One pad note; its layers are independent noise, and the moving one opens and closes."""
+        own, pan = SETS[self._timbre], note.pan / 2
+        dark, open_, airy = own.layers(note.brightness, note.arousal)
+        still = dark**2 * _loop_power(note.pitch, "dark", SEND_PADS, pan)
+        moving = open_**2 * _loop_power(note.pitch, own.layer, SEND_PADS, pan)
+        if airy > 0:
+            moving += airy**2 * _loop_power(note.pitch + 12, "air", SEND_PADS, pan)
+        opening = 1 - own.opening + own.opening * np.sin(2 * np.pi * (self._run / 20 + note.pitch / 12))
+        power: Powers = (still + opening**2 * moving) * (voices.PAD_GAIN * own.pads * note.velocity) ** 2
+        return power
 
-def _pad_power(plan: SegmentPlan, note: Note, times: Powers) -> Powers:
-    """One pad note over the run's time; its layers are independent noise, and the moving one opens and closes."""
-    bright = note.brightness
-    layer, pan = voices.pad_layer(plan.timbre), note.pan / 2
-    power = (1 - 0.35 * bright) ** 2 * _loop_power(note.pitch, "dark", 1.0, pan)
-    moving = (1.5 * bright) ** 2 * _loop_power(note.pitch, layer, 1.0, pan)
-    airy = bright * max(0.0, 0.10 + 0.12 * note.arousal)
-    moving += airy**2 * _loop_power(note.pitch + 12, "air", 1.0, pan)
-    opening = 0.65 + 0.35 * np.sin(2 * np.pi * (times / 20 + note.pitch / 12))
-    return (power + opening**2 * moving) * (0.16 * note.velocity) ** 2
+    def _add_struck(self, powers: Powers, note: Note, voice: Voice) -> None:
+        pitch = note.pitch + voice.shift
+        if voice.recipe == "bowed":
+            power = _loop_power(pitch, "string", voice.send, note.pan) * (voice.gain * note.velocity) ** 2
+            self._spread(powers, note.start, voices.BOWED_SECONDS, voices.BOWED_EDGES, power)
+            return
+        profile = _beat_profile(voice.recipe, voice.send)
+        if voice.recipe in TONES:
+            profile = _tone_profile(voice.recipe, voice.send, pitch)
+        first = int(note.start - self._begin)
+        count = min(len(profile), len(powers) - first)
+        if first >= 0 and count > 0:
+            powers[first : first + count] += profile[:count] * (voice.gain * note.velocity) ** 2
+
+    def _spread(self, powers: Powers, start: float, seconds: float, edges: Edges, power: float | Powers) -> None:
+        """A sustained note under its sin² and cos² edges."""
+        inside = np.minimum((self._middles - start) / edges[0], (start + seconds - self._middles) / edges[1])
+        powers += power * np.sin(np.pi / 2 * np.clip(inside, 0, 1)) ** 4
 
 
 def _loop_power(pitch: int, layer: str, send: float, pan: float) -> float:
@@ -62,26 +100,6 @@ def _loop_power(pitch: int, layer: str, send: float, pan: float) -> float:
     left, right = _loop_powers(pitch, layer, send)
     angle = (pan + 1) * np.pi / 4
     return float(left * np.cos(angle) ** 2 + right * np.sin(angle) ** 2)
-
-
-def _add_struck(powers: Powers, plan: SegmentPlan, note: Note) -> None:
-    recipe, gain, send = voices.struck_recipe(plan.timbre, note.part)
-    if recipe == "bowed":
-        power = _loop_power(note.pitch, "string", send, note.pan) * (gain * note.velocity) ** 2
-        _spread(powers, note.start, 6.0, 2.5, power)
-        return
-    profile = _struck_profile(recipe, send, min(STRUCK_PROBES, key=lambda probe: abs(probe - note.pitch)))
-    first = max(0, int(note.start))
-    count = min(len(profile), len(powers) - first)
-    if count > 0:
-        powers[first : first + count] += profile[:count] * (gain * note.velocity) ** 2
-
-
-def _spread(powers: Powers, start: float, seconds: float, attack: float, power: float | Powers) -> None:
-    """A sustained note as a trapezoid; sin⁴ edges carry 3/8 of their span's power."""
-    edges = np.arange(len(powers)) + 0.5
-    inside = np.clip(np.minimum((edges - start) / (attack * 0.75), (start + seconds - edges) / 2.6), 0, 1)
-    powers += power * inside**2
 
 
 @functools.cache
@@ -99,24 +117,60 @@ def _loop_powers(pitch: int, layer: str, send: float) -> tuple[float, float]:
 @functools.cache
 def _k_power() -> Powers:
     hertz = np.minimum(np.arange(LOOP_SAMPLES // 2 + 1) * BIN_HZ, SAMPLE_RATE / 2 - 1)
-    power: Powers = np.abs(signal.sosfreqz(k_weighting(), hertz, fs=SAMPLE_RATE)[1]) ** 2
+    power: Powers = np.abs(k_response(hertz)) ** 2
     return power
 
 
 @functools.cache
 def _room() -> npt.NDArray[np.complex64]:
-    room: npt.NDArray[np.complex64] = fft.rfft(response(), LOOP_SAMPLES, axis=1)
-    return room
+    return np.fft.rfft(response(), LOOP_SAMPLES, axis=1).astype(np.complex64, copy=False)
 
 
 @functools.cache
-def _struck_profile(recipe: str, send: float, pitch: int) -> Powers:
-    """K-weighted power per second after the strike, at gain 1 in the centre; the wet part rings on."""
-    wave = np.concatenate((voices.RECIPES[recipe](pitch).astype(np.float64), np.zeros(5 * SAMPLE_RATE)))
-    room = response()[0].astype(np.float64)
-    wet = signal.fftconvolve(wave, room)[: len(wave)] * send * WET
-    sections = k_weighting()
-    power = signal.sosfilt(sections, wave) ** 2 + signal.sosfilt(sections, wet) ** 2
-    whole = len(power) // SAMPLE_RATE * SAMPLE_RATE
-    profile: Powers = power[:whole].reshape(-1, SAMPLE_RATE).mean(axis=1)
+def _tone_profile(recipe: str, send: float, pitch: int) -> Powers:
+    """K-weighted power per second after a tone's start, at gain 1: its partials through the room, each exactly."""
+    tone = TONES[recipe]
+    time = np.arange(round((tone.seconds + RING_SECONDS) / HOP_SECONDS)) * HOP_SECONDS
+    power: Powers = np.zeros(len(time))
+    for hertz, level, decay in tone.partials(pitch):
+        dry = level * np.exp(-decay * time) * tone.envelope(time) * (time < tone.seconds)
+        for echo in _echo(hertz):  # left and right: a note's gain is shared by them
+            wet = np.convolve(dry, echo)[: len(time)] * (send * WET)
+            power += _k_at(hertz) * np.abs(dry + wet) ** 2 / 4
+    return _by_second(power, round(1 / HOP_SECONDS))
+
+
+def _echo(hertz: float) -> npt.NDArray[np.complexfloating]:
+    """The room as a tone of this pitch meets it: its response in hops, turned back by the tone's own turning."""
+    room = response()
+    hop = round(HOP_SECONDS * SAMPLE_RATE)
+    hops = room[:, : room.shape[1] // hop * hop].reshape(2, -1, hop)
+    angles = -2 * np.pi * hertz / SAMPLE_RATE * np.arange(hop)
+    turned = hops @ np.stack((np.cos(angles), np.sin(angles)), axis=1).astype(np.float32)
+    coarse = np.exp(-2j * np.pi * hertz / SAMPLE_RATE * hop * np.arange(hops.shape[1]))
+    echo: npt.NDArray[np.complexfloating] = (turned[..., 0] + 1j * turned[..., 1]) * coarse
+    return echo
+
+
+def _k_at(hertz: float) -> float:
+    return float(_k_power()[round(hertz / BIN_HZ)])
+
+
+@functools.cache
+def _beat_profile(recipe: str, send: float) -> Powers:
+    """The same for percussion, which is no tone: measured from its wave."""
+    if recipe not in BEATS:
+        return np.zeros(1)
+    dry = np.zeros((2, 3 * SAMPLE_RATE), np.float32)
+    wave = BEATS[recipe](0)
+    dry[0, : len(wave)] = wave
+    size = fast_length(dry.shape[1] + response().shape[1])
+    dry[1] = np.fft.irfft(np.fft.rfft(wave, size) * np.fft.rfft(response()[0], size))[: dry.shape[1]] * (send * WET)
+    power: Powers = (Weighting().of(dry) ** 2).sum(axis=0)
+    return _by_second(power, SAMPLE_RATE)
+
+
+def _by_second(power: Powers, rate: int) -> Powers:
+    whole = len(power) // rate * rate
+    profile: Powers = power[:whole].reshape(-1, rate).mean(axis=1)
     return profile

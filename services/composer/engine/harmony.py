@@ -14,6 +14,8 @@ SEVENTH_VALENCE = -0.2  # below it the fourth note is the seventh, else the nint
 VOICING_BASES = range(52, 64)
 VOICING_CENTRE = 61
 BASS_LOW = 36
+SUBDIVISIONS = {"6/8": 3, "12/8": 3, "3/4": 2, "4/4": 2}
+BAR_BEATS = {"6/8": 2, "12/8": 4, "3/4": 3, "4/4": 4}
 
 
 class BeatClock:
@@ -85,28 +87,31 @@ def span_at(spans: tuple[Span, ...], run_seconds: float) -> Span:
     return next((span for span in spans if run_seconds < span.start_seconds + span.seconds), spans[-1])
 
 
-def run_clock(plan: SegmentPlan) -> BeatClock:
-    return BeatClock(plan.path, _end(plan) + 40)
+def run_clock(plan: SegmentPlan, until_seconds: float) -> BeatClock:
+    return BeatClock(plan.path, until_seconds + 40)
 
 
-def run_chords(plan: SegmentPlan, clock: BeatClock) -> list[Chord]:
-    """All chords from the run's start to the end of this segment's file, as every other segment computes them.
+def run_chords(plan: SegmentPlan, clock: BeatClock, until_seconds: float) -> list[Chord]:
+    """All chords from the run's start that begin before a time of the run, as every other segment computes them.
 
     A chord that straddles a segment's end keeps its mode, so the 5 s tail of one segment and the head of the next are
-    the same chord on the same beats.
+    the same chord on the same beats. What sounds in a run's last fade is its tonic: it ends at home.
     """
     chords: list[Chord] = []
     beat = 0.0
-    while (start := clock.time_of(beat)) < _end(plan):
+    while (start := clock.time_of(beat)) < until_seconds:
         moment = plan.path.at(start)
         span = span_at(plan.spans, start + 0.01)
         length = LONG_CHORD_BEATS if moment.arousal < CALM_AROUSAL else SHORT_CHORD_BEATS
-        tones = chord_tones(plan.tonic, span.mode, span.degrees[len(chords) % len(span.degrees)], moment.valence)
+        seconds = clock.time_of(beat + length) - start
+        home = start + seconds > plan.fade_begins
+        degree = 1 if home else span.degrees[len(chords) % len(span.degrees)]
+        tones = chord_tones(plan.tonic, span.mode, degree, moment.valence)
         chords.append(
             Chord(
                 number=len(chords),
                 start=start,
-                seconds=clock.time_of(beat + length) - start,
+                seconds=seconds,
                 mode=span.mode,
                 metre=span.metre,
                 pitch_classes=tones,
@@ -116,7 +121,3 @@ def run_chords(plan: SegmentPlan, clock: BeatClock) -> list[Chord]:
         )
         beat += length
     return chords
-
-
-def _end(plan: SegmentPlan) -> float:
-    return plan.span.start_seconds + plan.file_seconds

@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
 from services.composer.engine.plan import SAMPLE_RATE
 
@@ -17,6 +16,8 @@ BIN_HZ = SAMPLE_RATE / LOOP_SAMPLES
 TOP_HZ = 12_000.0  # no harmonic above: pads must not hiss
 LOOP_SIGMA = 0.25
 CACHED_LOOPS = 48  # 2.1 MB each: 101 MB, so that a worker stays below 450 MB
+TURNS = np.exp(2j * np.pi * np.arange(4096) / 4096).astype(np.complex64)  # phases to draw from
+_BEATING = np.array((0.3, 1.0, 0.3), np.float32)
 STORED_UNIT = 2 / 32767  # loops are kept as 16 bits over ± 2 (peaks are about 1.3): noise 83 dB below them
 
 
@@ -30,6 +31,7 @@ class Layer:
     damping: float  # of what lies above 500 Hz
     cents: float  # width of a harmonic
     low_cut_hz: float = 0.0  # below it × 0.15
+    lines: tuple[int, ...] = ()  # only these harmonics, each a line that beats by 0.08 Hz
 
 
 LAYERS = {
@@ -37,6 +39,7 @@ LAYERS = {
     "bright": Layer(1, 32, 1.05, 0.12, 38),
     "air": Layer(2, 32, 0.7, 0.03, 38, low_cut_hz=1800),
     "string": Layer(3, 32, 1.2, 0.12, 25),
+    "hum": Layer(4, 5, 0.9, 0.3, 1, lines=(1, 2, 3, 5)),
 }
 
 
@@ -50,9 +53,15 @@ def spectrum(pitch: int, layer: Layer) -> npt.NDArray[np.float32]:
     base = frequency(pitch)
     for harmonic in range(1, min(layer.harmonics, int(TOP_HZ / base)) + 1):
         hertz = base * harmonic
+        if layer.lines and harmonic not in layer.lines:
+            continue
         level = harmonic**-layer.slope * (1.0 if harmonic % 2 else 0.7)
         if hertz > 500:  # noqa: PLR2004 - corner of the damping, Hz
             level *= float(np.exp(-(((hertz - 500) / 2600) ** 2) * layer.damping))
+        if layer.lines:
+            middle = round(hertz / BIN_HZ)
+            amplitudes[middle - 1 : middle + 2] += level * _BEATING
+            continue
         width = (2 ** (layer.cents * (0.6 + 0.4 * harmonic**0.5) / 1200) - 1) * base * harmonic**0.75
         sigma = max(width / (2 * BIN_HZ), 1.0)
         centre = hertz / BIN_HZ
@@ -74,11 +83,16 @@ def loop_bins(pitch: int, layer: Layer) -> tuple[npt.NDArray[np.intp], npt.NDArr
     amplitudes = spectrum(pitch, layer)
     used = np.flatnonzero(amplitudes > amplitudes.max() * 1e-6)
     random = np.random.default_rng([pitch, layer.number])
-    turns = np.exp(np.complex64(1j) * random.random((3, len(used)), dtype=np.float32) * np.float32(2 * np.pi))
+    turns = TURNS[random.integers(0, len(TURNS), (3, len(used)), dtype=np.uint16)]
     bins = amplitudes[used] * (np.float32(0.8) * turns[0] + np.float32(0.6) * turns[1:])
     variance = (np.abs(bins) ** 2).sum(axis=1, keepdims=True) * 2 / LOOP_SAMPLES**2  # Parseval, one-sided
     bins *= LOOP_SIGMA / np.sqrt(variance)  # each channel: a note must not lean to one side by chance
     return used, bins
+
+
+def in_time(bins: npt.NDArray[np.complexfloating], count: int) -> Stereo:
+    """Samples of a spectrum, in single precision."""
+    return np.fft.irfft(bins, count, axis=1).astype(np.float32, copy=False)
 
 
 def make_loop(pitch: int, layer: Layer) -> Stereo:
@@ -86,8 +100,7 @@ def make_loop(pitch: int, layer: Layer) -> Stereo:
     used, values = loop_bins(pitch, layer)
     bins = np.zeros((2, LOOP_SAMPLES // 2 + 1), np.complex64)
     bins[:, used] = values
-    loop: Stereo = fft.irfft(bins, LOOP_SAMPLES, axis=1)
-    return loop
+    return in_time(bins, LOOP_SAMPLES)
 
 
 class LoopCache:
@@ -107,7 +120,7 @@ class LoopCache:
         self._loops.move_to_end(key)
         return self._loops[key]
 
-    def read(self, pitch: int, layer: str, start: int, count: int) -> Stereo:
+    def read(self, pitch: int, layer: str, start: int, count: int, gain: float = 1.0) -> Stereo:
         """`count` samples from `start`, wrapping; a copy that may be changed."""
         loop = self._loop(pitch, layer)
         samples = np.empty((2, count), np.float32)
@@ -115,7 +128,7 @@ class LoopCache:
         start %= LOOP_SAMPLES
         while done < count:
             piece = loop[:, start : start + count - done]
-            np.multiply(piece, np.float32(STORED_UNIT), out=samples[:, done : done + piece.shape[1]])
+            np.multiply(piece, np.float32(gain * STORED_UNIT), out=samples[:, done : done + piece.shape[1]])
             done += piece.shape[1]
             start = 0
         return samples

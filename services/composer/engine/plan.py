@@ -1,6 +1,7 @@
 """Owns what the engine is asked to play: one segment of a run, and the continuous curves it follows (domain.md §4)."""
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -93,6 +94,7 @@ class SegmentPlan:
     arousal_mid: float
     path: Path
     spans: tuple[Span, ...]
+    family: str = "circle"  # of the progressions; each has a figure of its own
     from_seconds: float = 0.0  # a continuation begins here inside the file
 
     @property
@@ -121,10 +123,35 @@ class SegmentPlan:
     def preview_samples(self) -> int:
         return min(self.samples, round(PREVIEW_SECONDS * SAMPLE_RATE))
 
+    @property
+    def key(self) -> str:
+        """Name of the tonic."""
+        return next((name for name, tone in TONICS.items() if tone == self.tonic), str(self.tonic))
+
+    @property
+    def fade_begins(self) -> float:
+        """Second of the run at which its last fade begins; infinite where the run's end is not known."""
+        last = self.spans[-1]
+        knows_end = self.is_last or len(self.spans) == self.count
+        return last.start_seconds + last.seconds - FADE_OUT_SECONDS if knows_end else math.inf
+
+    @property
+    def character(self) -> str:
+        """What stays of a plan over its run, as text: two presets play two tunes, even with one seed."""
+        kept = sorted({(span.degrees, span.metre) for span in self.spans})
+        return f"{self.family} {kept} {[span.seconds for span in self.spans]}"
+
     def other_take(self, take: int) -> "SegmentPlan":
         return replace(self, take=take)
 
+    def run_seed(self, purpose: str) -> int:
+        """A generator's seed that all segments of a run share, for what goes on across their joins."""
+        return _hashed(f"{self.seed}:{self.take}:{self.character}:{purpose}")
+
     def seed_for(self, purpose: str) -> int:
         """A generator's seed: one stream per segment, take and purpose, so that no stream shifts another (§5.8)."""
-        text = f"{self.seed}:{self.index}:{self.take}:{purpose}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+        return _hashed(f"{self.seed}:{self.index}:{self.take}:{purpose}")
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from services.composer.engine.forecast import forecast_lufs
+from services.composer.engine.balance import Balance, balance
 from services.composer.engine.level import soft_ceiling
+from services.composer.engine.notes import Note
 from services.composer.engine.padsynth import LoopCache, Stereo
 from services.composer.engine.plan import FADE_OUT_SECONDS, SAMPLE_RATE, SegmentPlan
-from services.composer.engine.score import PREROLL_SECONDS, Note, Score, compose
+from services.composer.engine.score import PREROLL_SECONDS, Score, compose
 from services.composer.engine.space import SEA_SAMPLES, Reverb, sea
-from services.composer.engine.voices import VoiceBank, WaveCache
+from services.composer.engine.struck import WaveCache
+from services.composer.engine.timbres import SENDS
+from services.composer.engine.voices import VoiceBank
 
 BLOCK_SAMPLES = 10 * SAMPLE_RATE  # fixed for ever within a version: the grid shows in the last bits of the reverb
 TAIL_SAMPLES = 31 * SAMPLE_RATE  # longest note: 16 beats at 40 BPM · 1.12 + 3 s = 30 s
@@ -31,9 +34,9 @@ class Instrument:
     def blocks(self, plan: SegmentPlan, score: Score | None = None, extra_gain: float = 1.0) -> Iterator[Stereo]:
         """Blocks of (2, n) float32 that add up to exactly `plan.samples`; any prefix is the same in every render."""
         window = _Window(plan)
-        score = score or compose(plan)
-        gain = static_gain(plan, score) * extra_gain
-        for position, block in _Mix(plan, score, self.bank(plan.timbre), window.begin).blocks():
+        balanced = balance(plan, score or compose(plan))
+        gain = balanced.gain(plan) * extra_gain
+        for position, block in _Mix(plan, balanced, self.bank(plan.timbre), window.begin).blocks():
             cut = window.cut(position, block)
             if cut.shape[1]:
                 cut *= np.float32(gain)
@@ -43,11 +46,6 @@ class Instrument:
                 yield cut
             if position + block.shape[1] >= plan.file_samples:
                 return
-
-
-def static_gain(plan: SegmentPlan, score: Score) -> float:
-    """Factor that brings the raw render to the plan's loudness; the same for preview and final."""
-    return float(10 ** ((plan.target_lufs - forecast_lufs(plan, score)) / 20))
 
 
 class _Window:
@@ -64,16 +62,17 @@ class _Window:
 
 
 class _Mix:
-    """Two accumulators, dry and reverb send; every note is added once, at its integer sample position."""
+    """One accumulator for each reverb share; every note is added once, at its integer sample position."""
 
-    def __init__(self, plan: SegmentPlan, score: Score, bank: VoiceBank, begin: int) -> None:
-        self._notes = score.notes  # sorted by start: no later note can begin in a flushed block
+    def __init__(self, plan: SegmentPlan, balanced: Balance, bank: VoiceBank, begin: int) -> None:
+        self._notes = balanced.notes  # sorted by start: no later note can begin in a flushed block
         self._bank = bank
         self._begin = begin
         self._run_sample = round(plan.span.start_seconds * SAMPLE_RATE)
+        self._turn = plan.index % 2
         self._shift = plan.seed_for("sea") % SEA_SAMPLES
-        self._dry = np.zeros((2, BLOCK_SAMPLES + TAIL_SAMPLES), np.float32)
-        self._send = np.zeros_like(self._dry)
+        self._buses = {send: np.zeros((2, BLOCK_SAMPLES + TAIL_SAMPLES), np.float32) for send in SENDS}
+        self._scratch = np.empty(TAIL_SAMPLES, np.float32)
         self._reverb = Reverb(BLOCK_SAMPLES)
 
     def blocks(self) -> Iterator[tuple[int, Stereo]]:
@@ -90,22 +89,27 @@ class _Mix:
     def _add(self, note: Note, position: int) -> None:
         start = round(note.start * SAMPLE_RATE)
         if start + round((note.seconds + 4) * SAMPLE_RATE) < position:
-            return  # over before a continuation begins
-        sound = self._bank.play(note, self._run_sample + start)
-        place = start - position
-        samples = sound.samples[:, max(0, -place) :]
-        place = max(0, place)
-        samples = samples[:, : self._dry.shape[1] - place]
-        self._dry[:, place : place + samples.shape[1]] += samples
-        samples *= np.float32(sound.send)
-        self._send[:, place : place + samples.shape[1]] += samples
+            return  # over before the file, or a continuation, begins
+        sound = self._bank.play(note, self._run_sample + start, self._turn)
+        bus = self._buses[sound.send]
+        samples = sound.samples[:, max(0, position - start) :]
+        place = max(0, start - position)
+        samples = samples[:, : min(bus.shape[1] - place, len(self._scratch))]
+        scaled = self._scratch[: samples.shape[1]]
+        for channel, gain in enumerate((sound.left, sound.right)):
+            np.multiply(samples[min(channel, len(samples) - 1)], np.float32(gain), out=scaled)
+            bus[channel, place : place + len(scaled)] += scaled
 
     def _flush(self, position: int) -> Stereo:
-        block = self._dry[:, :BLOCK_SAMPLES] + self._reverb.process(self._send[:, :BLOCK_SAMPLES])
-        block += sea(self._run_sample + position, self._shift, BLOCK_SAMPLES)
-        for bus in (self._dry, self._send):
+        block = sea(self._run_sample + position, self._shift, BLOCK_SAMPLES)
+        send = np.zeros_like(block)
+        for share, bus in self._buses.items():
+            ready = bus[:, :BLOCK_SAMPLES]
+            block += ready
+            send += np.float32(share) * ready
             bus[:, :-BLOCK_SAMPLES] = bus[:, BLOCK_SAMPLES:]
             bus[:, -BLOCK_SAMPLES:] = 0
+        block += self._reverb.process(send)
         return block
 
 

@@ -3,9 +3,9 @@
 import functools
 
 import numpy as np
-from scipy import fft, signal
 
-from services.composer.engine.padsynth import Stereo
+from services.composer.engine.level import fast_length
+from services.composer.engine.padsynth import TURNS, Stereo, in_time
 from services.composer.engine.plan import SAMPLE_RATE
 
 REVERB_SECONDS = 4.5
@@ -23,9 +23,11 @@ def response() -> Stereo:
     time = np.arange(count) / SAMPLE_RATE
     random = np.random.default_rng(4_500)
     room = np.zeros((2, count))
+    hertz = np.maximum(np.fft.rfftfreq(count, 1 / SAMPLE_RATE), 1.0)
     for low, high, decay in BANDS:
-        band = signal.butter(2, (low, high), "bandpass", fs=SAMPLE_RATE, output="sos")
-        room += signal.sosfilt(band, random.standard_normal((2, count)), axis=1) * np.exp(-6.9 * time / decay)
+        band = 1 / np.sqrt(1 + ((hertz**2 - low * high) / (hertz * (high - low))) ** 4)  # Butterworth, 2nd order
+        noise = np.fft.rfft(random.standard_normal((2, count)), axis=1) * band
+        room += np.fft.irfft(noise, count, axis=1) * np.exp(-6.9 * time / decay)
     room *= np.clip(time / 0.020, 0, 1)  # onset 20 ms
     end = round(0.5 * SAMPLE_RATE)
     room[:, -end:] *= np.cos(np.arange(end) / end * np.pi / 2) ** 2
@@ -38,13 +40,13 @@ class Reverb:
 
     def __init__(self, block: int) -> None:
         self._block = block
-        self._size = fft.next_fast_len(block + response().shape[1] - 1, real=True)
-        self._room = fft.rfft(response(), self._size, axis=1)
+        self._size = fast_length(block + response().shape[1] - 1)
+        self._room = np.fft.rfft(response(), self._size, axis=1)
         self._tail = np.zeros((2, self._size - block), np.float32)
 
     def process(self, dry: Stereo) -> Stereo:
         """The wet block of a dry one; what rings on is kept for the next call."""
-        full: Stereo = fft.irfft(fft.rfft(dry, self._size, axis=1) * self._room, self._size, axis=1)
+        full = in_time(np.fft.rfft(dry, self._size, axis=1) * self._room, self._size)
         count = self._tail.shape[1]
         overlap = min(count, self._block)
         full[:, :overlap] += self._tail[:, :overlap]
@@ -60,12 +62,13 @@ class Reverb:
 @functools.cache
 def shore() -> Stereo:
     """40 s of periodic noise, amplitude 1/f^0.9 above 30 Hz, dull above 2.5 kHz; channels independent."""
-    hertz = np.fft.rfftfreq(SEA_SAMPLES, 1 / SAMPLE_RATE)
-    level = np.where(hertz > 30, np.maximum(hertz, 1.0) ** -0.9 * np.exp(-hertz / 2500), 0.0)  # noqa: PLR2004 - Hz
+    hertz = np.fft.rfftfreq(SEA_SAMPLES, 1 / SAMPLE_RATE).astype(np.float32)
+    heard = slice(np.searchsorted(hertz, 30), np.searchsorted(hertz, 12_000))
+    level = hertz[heard] ** -0.9 * np.exp(-hertz[heard] / 2500)
+    bins = np.zeros((2, len(hertz)), np.complex64)
     random = np.random.default_rng(40)
-    angles = random.random((2, len(hertz)), dtype=np.float32) * np.float32(2 * np.pi)
-    turns = np.exp(np.complex64(1j) * angles)
-    noise: Stereo = fft.irfft((level * turns).astype(np.complex64), SEA_SAMPLES, axis=1)
+    bins[:, heard] = level * TURNS[random.integers(0, len(TURNS), (2, len(level)), dtype=np.uint16)]
+    noise = in_time(bins, SEA_SAMPLES)
     noise /= noise.std()
     return noise
 
