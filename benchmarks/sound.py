@@ -78,7 +78,7 @@ async def _journeys(report: Report, options: Options, folder: Path, until: float
             async with asyncio.timeout(until + GRACE_SECONDS - time.monotonic() if options.more.budget else None):
                 journey = await travel(number, options.seed, folder / str(number), twice=twice)
         except (TimeoutError, GiveUp) as error:  # on a busy machine the archiver's own bound of 180 s is too short
-            report.notes.append(f"{JOURNEYS[number][0]} was not measured to its end: {error or 'no time left'}")
+            report.notes.append(f"{JOURNEYS[number][0]} was not measured to its end: {str(error) or 'no time left'}")
             continue
         made.append(journey)
         print(f"{journey.preset}: {journey.seconds:.3f} s, {journey.lufs:.1f} LUFS", flush=True)
