@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Final
 
 from libs.common import mp3
-from services.archiver.domain.alignment import COMPARED_SECONDS, LAG_SECONDS, SAMPLE_RATE, Match, Window, plan_windows
+from services.archiver.domain.alignment import COMPARED_SECONDS, LAG_SECONDS, Match, Window, plan_windows
 from services.archiver.domain.containers import Container
 from services.archiver.domain.failures import Code, GiveUp
 from services.archiver.sound import ffmpeg
-from services.archiver.sound.matching import Excerpts, find
+from services.archiver.sound.matching import SEARCH_RATE, Excerpts, find
 from services.archiver.sound.measure import LARGE_BLOCKS, read_summary
 
-BLOCK_BYTES: Final = 1 << 20  # 6 s of one channel
+BLOCK_BYTES: Final = 1 << 18  # 6 s of one channel
 SILENT_LUFS: Final = -70.0  # the meter's word for silence
 # What a preview of one channel plays is heard on both sides; `aformat` would take 3 dB from it.
 BOTH_SIDES: Final = "aformat=sample_fmts=fltp:channel_layouts=stereo|mono,pan=stereo|c0=c0|c1=c{right}"
@@ -43,8 +43,8 @@ async def _hear(
     excerpts = Excerpts(stretches)
     sides = BOTH_SIDES.format(right=channels - 1)
     meter = f"[a]atrim=end={seconds:.6f},{sides},ebur128=framelog=verbose[m]"
-    mono = "[b]aformat=sample_fmts=flt:channel_layouts=mono[w]"
-    graph = f"[0:a:0]aresample={SAMPLE_RATE},{LARGE_BLOCKS},asplit[a][b];{meter};{mono}"
+    mono = f"[b]aformat=sample_fmts=flt:channel_layouts=mono,aresample={SEARCH_RATE}[w]"
+    graph = f"[0:a:0]{LARGE_BLOCKS},asplit[a][b];{meter};{mono}"
     outputs = ["-map", "[m]", "-f", "null", "-", "-map", "[w]", "-c:a", "pcm_f32le", "-f", "f32le", "pipe:1"]
     source = ffmpeg.source(path, Container.MP3, seconds=seconds + LAG_SECONDS + 1)
 
