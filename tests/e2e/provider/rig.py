@@ -50,8 +50,8 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
     segments: int = 1
     strategy: str = "all"
-    file_seconds: int = FILE_SECONDS
     expected: Mapping[str, Any] = field(default_factory=dict)
+    file_seconds: int = FILE_SECONDS
 
     @property
     def title(self) -> str:

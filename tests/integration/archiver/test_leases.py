@@ -9,6 +9,7 @@ import pytest
 
 from services.archiver.domain.failures import MayPass
 from services.archiver.handlers.finals import archive_final
+from services.archiver.handlers.growing import GrowingCopies
 from services.archiver.handlers.tools import Tools
 from services.archiver.storage import Job
 from services.archiver.sweeps import BACKOFF_SECONDS, Lane
@@ -22,7 +23,9 @@ FAST = 0.02  # time scale: a lease of 0.8 s
 @pytest.fixture
 async def lane(tools: Tools) -> AsyncIterator[Lane]:
     fast = replace(tools, time_scale=FAST)
-    opened = Lane("final", 1, partial(archive_final, tools=fast), database=tools.database, time_scale=FAST)
+    opened = Lane(
+        "final", 1, partial(archive_final, tools=fast, copies=GrowingCopies()), database=tools.database, time_scale=FAST
+    )
     yield opened
     await opened.close(10)
 
@@ -34,7 +37,13 @@ async def test_a_job_in_hand_is_nobody_elses_however_long_it_takes(
     go_on = asyncio.Semaphore(0)
     await world.delivered(segment, web.grow("/a.mp3", [sounds.song], go_on))
     assert await lane.turn()
-    other = Lane("final", 1, partial(archive_final, tools=tools), database=tools.database, time_scale=FAST)
+    other = Lane(
+        "final",
+        1,
+        partial(archive_final, tools=tools, copies=GrowingCopies()),
+        database=tools.database,
+        time_scale=FAST,
+    )
     for _ in range(20):  # 2 s: more than two leases
         assert not await other.turn()
         await asyncio.sleep(0.1)

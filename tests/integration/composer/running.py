@@ -39,7 +39,7 @@ class Listener:
         return [body["data"]["callbackType"] for asked, body in self.calls if asked == path]
 
     async def wait_for(self, path: str, stage: str) -> dict[str, Any]:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):  # behind the files of the tests before, beside other tests
             while stage not in self.stages(path):
                 self._changed.clear()
                 await self._changed.wait()

@@ -137,15 +137,13 @@ async def test_a_preview_pre_empts_running_finals_and_is_readable_while_it_grows
     busy = [await composer.task(f"{listener.url}?segment=g{index}", x_parcours=example_a(index)) for index in (2, 3)]
     for index in range(2):
         await listener.wait_for(f"/callback?segment=g{index + 2}", "first")
-    began = time.monotonic()
     task_id = await composer.task(f"{listener.url}?segment=h", x_parcours=example_a(5))
     async with composer.client.stream("GET", f"/files/{task_id}/0.stream.mp3") as stream:
         heard = b""
         async for chunk in stream.aiter_bytes():
             heard += chunk
-            if len(heard) == len(chunk):
-                assert time.monotonic() - began < 5
-    assert [(await composer.record(task))["status"] for task in busy].count("SUCCESS") < 2
+            if len(heard) == len(chunk):  # the first of it, while both workers are still at what came before
+                assert "SUCCESS" not in [(await composer.record(task))["status"] for task in busy]
     assert await decoded_samples(heard) == 60 * 44_100
     await listener.wait_for("/callback?segment=h", "complete")
 

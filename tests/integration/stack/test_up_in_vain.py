@@ -81,7 +81,7 @@ def test_a_signal_while_it_starts_leaves_nothing(folder: DataFolder, begun: str,
 
 @pytest.mark.parametrize(
     ("wish", "told"),
-    [(("--preset", "unknown"), "presetKey: unknown preset"), (("--emotion", "fear-1.8"), "emotionState: ")],
+    [(("--preset", "unknown"), "--preset: unknown preset"), (("--emotion", "fear-1.8"), "--emotion: ")],
 )
 def test_a_demo_that_would_be_refused_ends_with_1_before_anything_is_started(
     folder: DataFolder, wish: tuple[str, str], told: str
