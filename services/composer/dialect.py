@@ -58,7 +58,7 @@ class Order:
     """An accepted request."""
 
     plan: SegmentPlan
-    callback_url: str  # empty for a continuation: who asks looks at the task
+    callback_url: str  # may be empty for a continuation: who asks looks at the task
     title: str
     tags: str
     body: Mapping[str, Any]  # as it came, for `param`
@@ -77,7 +77,7 @@ def order_of(body: object) -> Order:
     model = _text(body, "model")
     if not _MODEL.fullmatch(model):
         raise RefusedError(Code.BAD_PARAMETERS, "model cannot be null" if not model else "model is not a known name")
-    callback = "" if _is_continuation(body) else _callback(body)
+    callback = "" if _is_continuation(body) and "callBackUrl" not in body else _callback(body)
     _check_lengths(body, model, custom=custom)
     wanted = ("style", "lyrics", "negativeTags") if custom else ("prompt", "style")
     if not any(_text(body, name) for name in wanted) and "x_parcours" not in body:
