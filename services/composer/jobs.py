@@ -135,7 +135,7 @@ class JobTable:
         return self._jobs.get(task_id)
 
     def continuing(self, order: Order) -> Job | None:
-        """The job that makes, or has made, the same rest of a file for somebody who looks: its bits would be the same."""
+        """The job that makes, or has made, the same rest of a file for one who looks: its bits would be the same."""
         if not order.plan.from_seconds or order.callback_url:
             return None
         same = (job for job in self._jobs.values() if job.order.plan == order.plan and job.error is None)
