@@ -84,7 +84,7 @@ async def played() -> AsyncIterator[Played]:
     with contextlib.ExitStack() as opened:
         options = ("--speed", str(SPEED), "--done", DONE_SECONDS)
         fal, replicate = (opened.enter_context(simulated(name, *options)) for name in ("fal", "replicate"))
-        async with rig(opened.enter_context(stack(**_settings(fal, replicate))), fal) as made:
+        async with rig(opened.enter_context(stack(file_seconds=None, **_settings(fal, replicate))), fal) as made:
             story = Played(made)
             runs = await _play(story, "fal", fal, FAL)
             runs += await _play(story, "fal", fal, [WALLET])

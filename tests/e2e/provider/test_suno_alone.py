@@ -51,7 +51,7 @@ async def played() -> AsyncIterator[Played]:
                 "OPENAI_API_KEY": "test",
                 "OPENAI_BASE_URL": model.url,
             }
-            running = opened.enter_context(stack("--workers", "generator=2,archiver=2", **settings))
+            running = opened.enter_context(stack("--workers", "generator=2,archiver=2", file_seconds=None, **settings))
             async with rig(running, provider) as made:
                 story = Played(made)
                 await _play_side_by_side(story)

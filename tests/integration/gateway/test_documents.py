@@ -65,7 +65,7 @@ async def test_every_refusal_is_told_as_a_problem_and_users_are_asked_for(edge: 
                 if int(status) >= 400:
                     assert list(answer["content"]) == ["application/problem+json"], (method, path, status)
             if "401" in told["responses"] and path.startswith("/v1/"):
-                optional = [{}] if path == "/v1/health/providers" else []
+                optional: list[dict[str, list[str]]] = [{}] if path == "/v1/health/providers" else []
                 assert told["security"] == [{"HTTPBearer": []}, *optional], (method, path)
 
 

@@ -21,7 +21,7 @@ SHORT = {"TIME_SCALE": "0.05"}
 
 @pytest.fixture(scope="module")
 def first() -> Iterator[Stack]:
-    with stacks.stack(**SHORT) as stack:
+    with stacks.stack(file_seconds=None, **SHORT) as stack:
         yield stack
 
 
@@ -106,7 +106,7 @@ def test_what_operators_type_works_on_a_running_stack(verb: Callable[..., str]) 
 
 async def test_two_stacks_do_not_meet_and_a_killed_one_is_taken_over_alone(first: Stack) -> None:
     of_first = pids(first)
-    with stacks.stack("--workers", "signer=2", **SHORT) as second:
+    with stacks.stack("--workers", "signer=2", file_seconds=None, **SHORT) as second:
         assert {"signer-1", "signer-2"} < set(pids(second))
         here, there = first.status(), second.status()
         assert not {p["url"] for p in here["processes"]} & {p["url"] for p in there["processes"]}
