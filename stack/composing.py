@@ -1,6 +1,7 @@
 """`parcours compose`: a journey, or its first minutes, as one MP3 by planner and engine alone; no server runs."""
 
 import asyncio
+import math
 import os
 import secrets
 import shutil
@@ -122,6 +123,8 @@ def segment_plans(plan: Plan) -> list[SegmentPlan]:
 
 def stretches_of(plan: Plan, minutes: float | None) -> list[Stretch]:
     """The segments that sound in the first `minutes`; all of them where none are named."""
+    if minutes == math.inf:
+        raise StackError("--minutes: expected a number of minutes, found inf; without it all of the journey is made")
     plans = segment_plans(plan)
     total = plan.total_seconds * SAMPLE_RATE
     end = total if minutes is None else min(total, round(60 * minutes * SAMPLE_RATE))

@@ -52,6 +52,8 @@ class SegmentDetails(Shape):
     parts: list[PartView]
     peaks: list[int] = Field(description="the waveform: 600 points over the file, in percent of full scale")
     preview_windows: list[ComparedWindow] = Field(description="empty when there was no preview to compare with")
-    measures: dict[str, float] = Field(description="units by name")
+    measures: dict[str, float] = Field(
+        description="units by name; of the music: what a voice makes of it stands in the gate's rows of stage `mix`"
+    )
     gate_verdict: str | None
     gate: list[GateRow]

@@ -102,7 +102,7 @@ def segment_details(segment: Row) -> SegmentDetails:
         peaks=metadata.get("peaks") or [],
         preview_windows=(metadata.get("preview_compared") or {}).get("windows", []),
         measures=metadata.get("measures") or {},
-        gate=metadata.get("gate") or [],
+        gate=[*(metadata.get("gate") or []), *((metadata.get("narration") or {}).get("gate") or [])],
         **single,
     )
 

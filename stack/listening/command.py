@@ -22,7 +22,10 @@ async def listen(target: str, png: Path | None, folder: DataFolder, *, bpm: floa
     if png is not None:
         from stack.listening.picture import draw  # noqa: PLC0415 - matplotlib takes a second, and only pictures need it
 
-        await asyncio.to_thread(draw, subject, png)
+        try:
+            await asyncio.to_thread(draw, subject, png)
+        except OSError as error:
+            raise StackError(f"--png: {png} cannot be written: {error.strerror}") from None
         console.print(f"{png}", highlight=False, soft_wrap=True)
     return 1 if any(piece.failed for piece in subject.pieces) else 0
 

@@ -147,7 +147,7 @@ async def _piece(row: Mapping[str, Any], objects: ObjectStore) -> Piece:
         measures.get("lufs"),
         measures.get("peak_dbtp"),
         measures.get("range_lu"),
-        kept.get("gate") or (),
+        [*(kept.get("gate") or ()), *((kept.get("narration") or {}).get("gate") or ())],
         kept.get("parts") or (),
         await _sound(row["storage_path"], seconds, objects) if kept else None,
     )

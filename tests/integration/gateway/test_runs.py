@@ -163,6 +163,7 @@ async def test_what_is_drawn_of_a_file_is_told_to_its_owner_alone(
         "preview_compared": {"path": f"previews/{stored}-1.mp3", "windows": [window]},
         "measures": {"lufs": -16.0},
         "gate": [row | {"mode": "enforce"}],
+        "narration": {"state": "spoken", "gate": [row | {"check": "voice_margin", "stage": "mix", "mode": "enforce"}]},
         "gate_verdict": "passed",
         "original_url": "https://p/x",
     }
@@ -175,6 +176,7 @@ async def test_what_is_drawn_of_a_file_is_told_to_its_owner_alone(
     assert (seen["peaks"], seen["parts"][0]["toSeconds"]) == ([0, 41, 100], 605.0)
     assert seen["previewWindows"] == [{"fromSeconds": 0.25, "seconds": 12.0, "lagMs": 25.057, "peak": 0.998}]
     assert (seen["gate"][0]["value"], seen["gateVerdict"], seen["measures"]) == (2.5, "passed", {"lufs": -16.0})
+    assert [each["stage"] for each in seen["gate"]] == ["raw", "mix"]  # and what a voice makes of it
     assert not [word for word in ("https://p/x", "previews/") if word in answer.text]
 
     empty = (await edge.get(f"/v1/segments/{waiting}", headers=bearer(user))).json()

@@ -57,6 +57,7 @@ WHOLE = {"preset": PRESET, "emotion": None, "suds": None, "style": None, "seed":
         ({"suds": 11}, "--suds: expected an integer 0…10"),
         ({"style": "metal"}, "--style: unknown style; allowed are piano, bells, strings, drones"),
         ({"seed": -1}, "--seed: expected an integer 0…2147483647"),
+        ({"minutes": float("inf")}, "--minutes: expected a number of minutes, found inf"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

@@ -102,3 +102,11 @@ def test_what_is_neither_a_file_nor_a_run_is_refused(listen: Command, tmp_path: 
 def test_a_picture_that_could_not_be_written_is_refused_before_the_work(listen: Command, tmp_path: Path) -> None:
     assert "--png: expected a name that ends with .png" in listen("x", "--png", str(tmp_path / "x.jpg"))[2]
     assert "--png: there is no folder" in listen("x", "--png", str(tmp_path / "none" / "x.png"))[2]
+
+
+def test_a_picture_that_cannot_be_written_after_all_is_told_in_a_line(listen: Command, tmp_path: Path) -> None:
+    file = tmp_path / "tone.wav"
+    file.write_bytes(tone())
+    (tmp_path / "taken.png").mkdir()
+    status, _said, errors = listen(str(file), "--png", str(tmp_path / "taken.png"))
+    assert (status, errors) == (1, f"parcours: --png: {tmp_path}/taken.png cannot be written: Is a directory\n")
