@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import re
 from dataclasses import dataclass
@@ -16,13 +17,15 @@ SAMPLE_RATE = 44_100
 PREPARED_SECONDS = 361  # a second longer than the longest segment a plan can ask for
 
 # A soft chord that swells slowly, with one of its notes nearer to the left and one nearer to the right: inside every
-# bound of the quality gate.
+# bound of the quality gate. All its frequencies are whole multiples of 0.05 Hz, so that 20 s of it are reckoned.
+_PERIOD_SECONDS = 20
 _SHARED = "sin(2*PI*146.8*t)+0.7*sin(2*PI*293.7*t)*(1+0.3*sin(2*PI*0.05*t))"
-_PREPARED = (
+_CHORD = (
     f"aevalsrc=exprs='0.11*({_SHARED}+0.9*sin(2*PI*220*t)+0.4*sin(2*PI*370*t))"
     f"|0.11*({_SHARED}+0.4*sin(2*PI*220*t)+0.9*sin(2*PI*370*t))'"
-    f":s={SAMPLE_RATE}:d={PREPARED_SECONDS}"
+    f":s={SAMPLE_RATE}:d={_PERIOD_SECONDS}"
 )
+_REPEATED = f"aloop=loop=-1:size={SAMPLE_RATE * _PERIOD_SECONDS},atrim=end={PREPARED_SECONDS}"
 
 _METER = ("-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-")
 
@@ -64,15 +67,18 @@ async def run_ffmpeg(*arguments: str) -> str:
 
 async def prepare_audio(path: Path) -> None:
     """Make the stand-in's file once: 361 s of quiet chords, MP3 192 kbit/s at about -16 LUFS."""
-    if path.exists():
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)  # another one may be at it
+        if not path.exists():
+            await _prepare(path)
+
+
+async def _prepare(path: Path) -> None:
     begun = path.with_suffix(f".{os.getpid()}.mp3")
-    gain = -16.0 - (await _loudness_of("-f", "lavfi", "-i", _PREPARED)).integrated + 0.27  # LAME's own loss at 192k
-    mastered = f"volume={gain:.2f}dB"
-    await run_ffmpeg(
-        "-f", "lavfi", "-i", _PREPARED, "-af", mastered, "-codec:a", "libmp3lame", "-b:a", "192k", str(begun)
-    )
+    gain = -16.0 - (await _loudness_of("-f", "lavfi", "-i", _CHORD)).integrated + 0.27  # LAME's own loss at 192k
+    mastered = f"{_REPEATED},volume={gain:.2f}dB"
+    await run_ffmpeg("-f", "lavfi", "-i", _CHORD, "-af", mastered, "-codec:a", "libmp3lame", "-b:a", "192k", str(begun))
     begun.rename(path)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]  # its stubs are not in the lock
+import yaml
 
 COMPOSE = Path(__file__).resolve().parents[1] / "docker-compose.yml"
 S3_PORT = 7070

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs are not in the lock
+import yaml
 
 from tests.unit import compose_rules as rules
 

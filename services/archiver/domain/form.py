@@ -158,9 +158,9 @@ class Recipe:
         return tuple(end + JOIN_SECONDS / 2 for end in list(ends)[:-1])
 
 
-def refuse_too_short(measures: Measures) -> None:
+def refuse_too_short(measures: Measures, wanted: Wanted) -> None:
     """Raise when a take is too short to be completed; the gate's row of the same name may only be recorded."""
-    if measures.seconds < RAW_LEAST_SECONDS:
+    if measures.seconds < RAW_LEAST_SECONDS and not is_long_enough(measures, wanted):
         raise GiveUp(Code.TOO_SHORT, f"{measures.seconds:.1f} s")
 
 

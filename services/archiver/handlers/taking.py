@@ -173,9 +173,11 @@ class _Takes:
         findings = dict(measures.findings) | {"blocked": blocked}
         if wanted is not None:
             findings["reduction_db"] = round(form.reduction_db(measures, wanted), 2)
+            if wanted.seconds < form.RAW_LEAST_SECONDS:
+                del findings["seconds"]  # of a whole file that is planned shorter than the row's limit
         verdicts = gate.judge("raw", findings, self._mode)
         if wanted is not None:
-            form.refuse_too_short(measures)  # it could not be completed, whatever the gate lets pass
+            form.refuse_too_short(measures, wanted)  # it could not be completed, whatever the gate lets pass
         return verdicts
 
     def _remember(self, number: int, failure: GiveUp, fetched: Fetched | None, take: Take | None) -> None:

@@ -15,14 +15,12 @@ import httpx
 
 from stack import quota_commands
 from stack.embedded.ports import free_port
-from tests import stacks
-from tests.e2e.provider import judge
+from tests import judge, stacks
 from tests.stacks import PARCOURS, Stack
 
-FILE_SECONDS: Final = 46  # the shortest raw file that the archiver takes, and one
+FILE_SECONDS: Final = 20  # what every row of the gate needs, and one
 
-# A run of a known person is cut down as `create` writes it: fewer segments, short files, a title that faults can name.
-# Planned lengths stay, so that every due time is that of a real journey.
+# A run of a known person is cut down as `stacks.SHORTEN` does, with a title that faults can name.
 _SHORTEN: Final = """
 CREATE TABLE test_scenarios (user_id uuid PRIMARY KEY, title text NOT NULL, segments integer NOT NULL, seconds integer);
 CREATE FUNCTION test_shorten() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.provider import judge
+from tests import judge
 from tests.e2e.provider.rig import Rig, Run, Scenario, Simulated, rig, simulated
 from tests.stacks import stack
 

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.provider import judge, kills
+from tests import judge
+from tests.e2e.provider import kills
 from tests.e2e.provider.kills import Kills, all_places
 from tests.e2e.provider.rig import Rig, Run, Scenario, rig, simulated, suno_settings
 from tests.e2e.provider.scenarios import CALLBACKS, CODES, FILES, UNKNOWN, UNPLAYED

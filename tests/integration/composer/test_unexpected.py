@@ -20,7 +20,7 @@ def test_it_is_expected_where_it_is_a_provider_or_none_is_named(providers: tuple
 async def test_workers_start_with_the_first_file_where_nobody_waited_for_them(tmp_path: Path) -> None:
     pool = RenderPool(1)
     try:
-        assert pool.worker_pids == ()
+        assert list(pool.worker_pids) == []
         await pool.check()
         plan = plan_of_prompt("70 BPM steady, D dorian", "unexpected", 10.0)
         file = pool.render(plan, "preview", tmp_path / "preview.mp3", 1)

@@ -124,11 +124,13 @@ def test_a_limiter_works_only_where_the_peak_would_pass() -> None:
     assert plan_form([measures(300, lufs=-20, peak=-3.0)], wanted(240)).parts[0].limited
 
 
-def test_less_than_45_seconds_is_too_short() -> None:
-    refuse_too_short(measures(45))
-    with pytest.raises(GiveUp) as refused:
-        refuse_too_short(measures(44.9))
-    assert refused.value.code is Code.TOO_SHORT
+def test_less_than_45_seconds_is_too_short_unless_no_more_is_planned() -> None:
+    for planned in (46, 200):
+        refuse_too_short(measures(45), wanted(planned))
+        with pytest.raises(GiveUp) as raised:
+            refuse_too_short(measures(43.9), wanted(planned))
+        assert raised.value.code is Code.TOO_SHORT
+    refuse_too_short(measures(20), wanted(20))
 
 
 @given(
