@@ -91,8 +91,8 @@ async def test_a_and_b_first_then_complete_and_the_last_one_makes_the_run_ready(
 
             await stacks.until(asked, 30, f"segment {index} at the provider")
             row = await segment(connection, run_id, index)
-            file = f"{provider.origin}/_sim/audio/smoke-{index}.mp3"
-            first = {"stage": "first", "streamUrl": f"{provider.origin}/_sim/audio/smoke-{index}.stream.mp3"}
+            file = f"{provider.origin}/_sim/audio/smoke-{index}.mp3?seconds=46"
+            first = {"stage": "first", "streamUrl": f"{provider.origin}/_sim/audio/smoke-{index}.stream.mp3?seconds=46"}
             assert call_back(stack, row, first) == (200, {"ok": True})
             now = await segment(connection, run_id, index)
             assert (now["status"], now["preview_url"]) == ("first", first["streamUrl"])
@@ -159,8 +159,12 @@ async def test_d_replays_in_each_order_are_skipped_and_a_wrong_token_is_refused(
     run_id = await create_run(stack, user)
     async with stack.database() as connection:
         row = await segment(connection, run_id)
-        complete = {"stage": "complete", "downloadUrl": f"{provider.origin}/_sim/audio/late-0.mp3", "duration": 245}
-        first = {"stage": "first", "streamUrl": f"{provider.origin}/_sim/audio/late-0.stream.mp3"}
+        complete = {
+            "stage": "complete",
+            "downloadUrl": f"{provider.origin}/_sim/audio/late-0.mp3?seconds=46",
+            "duration": 245,
+        }
+        first = {"stage": "first", "streamUrl": f"{provider.origin}/_sim/audio/late-0.stream.mp3?seconds=46"}
         assert call_back(stack, row, complete)[0] == 200
         answers = [call_back(stack, row, body) for body in (complete, first, first, complete)]
         assert {status for status, _ in answers} == {200}
@@ -190,8 +194,8 @@ async def test_the_providers_own_payloads_pass_through_the_same_endpoint(
         assert attempt is not None
         item = {
             "id": "6b1d",
-            "audio_url": f"{provider.origin}/_sim/audio/real-0.mp3",
-            "stream_audio_url": f"{provider.origin}/_sim/audio/real-0.stream.mp3",
+            "audio_url": f"{provider.origin}/_sim/audio/real-0.mp3?seconds=46",
+            "stream_audio_url": f"{provider.origin}/_sim/audio/real-0.stream.mp3?seconds=46",
             "image_url": "",
             "prompt": "",
             "model_name": "chirp-x",

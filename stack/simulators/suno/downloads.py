@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from stack.simulators.suno.faults import Fault
 from stack.simulators.suno.replies import Dropped, dripping, growing
@@ -16,6 +16,7 @@ from stack.simulators.suno.tasks import SUCCEEDED, Task
 
 MP3: Final = "audio/mpeg"
 SILENT: Final = "file_silent"
+LONGEST_SECONDS: Final = 3600.0  # of a prepared file that is asked for by hand
 _NAME: Final = re.compile(r"([01])(\.stream)?\.mp3")
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
 _PAGE: Final = b"<!DOCTYPE html><html><body><h1>Not what you asked for</h1></body></html>" * 40
@@ -48,8 +49,12 @@ class Downloads:
         return answer
 
     async def prepared(self, request: Request) -> Response:
-        """`/_sim/audio/{name}.mp3`: the prepared file itself, for a hand-made callback that belongs to no task."""
-        return _whole(request, self.reseller.sound.cut(None))
+        """`/_sim/audio/{name}.mp3?seconds=N`: the prepared file, for a hand-made callback that belongs to no task."""
+        try:
+            seconds = float(request.query_params.get("seconds", self.reseller.sound.seconds))
+        except ValueError:
+            return PlainTextResponse("seconds: expected a number", status_code=400)
+        return _whole(request, self.reseller.sound.cut(min(LONGEST_SECONDS, max(1.0, seconds))))
 
     def _answer(self, request: Request, task: Task, take: int, fault: Fault | None, *, stream: bool) -> Response:
         silent = fault is not None and fault.name == SILENT

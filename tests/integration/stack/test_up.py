@@ -16,7 +16,7 @@ from stack import cli
 from tests import stacks
 from tests.stacks import PARCOURS, Stack
 
-SHORT = {"TIME_SCALE": "0.05"}
+SHORT = {"TIME_SCALE": "0.05", "COMPOSER_WORKERS": "1"}
 
 
 @pytest.fixture(scope="module")

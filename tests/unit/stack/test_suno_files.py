@@ -214,4 +214,7 @@ async def test_a_callback_made_by_hand_finds_the_prepared_file_under_any_name() 
         assert (whole.status_code, whole.headers["content-type"]) == (200, "audio/mpeg")
         piece = await one.client.get("/_sim/audio/late.mp3", headers={"Range": "bytes=0-9"})
         assert (piece.status_code, piece.content) == (206, whole.content[:10])
+        short = await one.client.get("/_sim/audio/late.mp3", params={"seconds": "46"})
+        assert len(short.content) / len(whole.content) == pytest.approx(46 / 361, rel=0.01)
+        assert (await one.client.get("/_sim/audio/late.mp3", params={"seconds": "x"})).status_code == 400
         assert (await one.client.get("/files/smoke/0.mp3")).status_code == 404
