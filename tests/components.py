@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -44,6 +45,18 @@ class S3:
 
 
 USED: list[Component] = []
+
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 6 * 2**30
+
+
+def data_place() -> Path | None:
+    """Where the data of tests' servers lie: in memory where there is room, else `None`, the usual place.
+
+    Copying a database, which most tests begin with, costs a sixth of the processor there.
+    """
+    room = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+    return MEMORY if room else None
 
 
 def note_stack() -> None:

@@ -63,7 +63,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
     """A folder the system user of PostgreSQL can enter, which pytest's own temporary folders are not."""
-    folder = Path(tempfile.mkdtemp(prefix="parcours-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="parcours-test-", dir=components.data_place()))
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder)

@@ -167,7 +167,8 @@ def stack(*arguments: str, file_seconds: float | None = None, **environment: str
 
     `file_seconds`: how long all files are, whatever was planned; `None`: as planned.
     """
-    with tempfile.TemporaryDirectory(prefix="parcours-stack-", ignore_cleanup_errors=True) as name:
+    place = components.data_place()
+    with tempfile.TemporaryDirectory(prefix="parcours-stack-", dir=place, ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o711)  # PostgreSQL's own user passes through
         limits = {"USER_REQUESTS_PER_MINUTE": "100000", "ADDRESS_REQUESTS_PER_MINUTE": "100000"}  # tests look often
         one = Stack(DataFolder(Path(name) / "data"), free_port(), arguments, limits | environment)

@@ -82,6 +82,7 @@ class EmbeddedPostgres:
             # TCP alone: a socket's path may be 107 bytes long, which a test's folder easily exceeds.
             "unix_socket_directories=",
             f"max_connections={MAX_CONNECTIONS}",
+            "dynamic_shared_memory_type=mmap",  # inside the folder: a kill -9 leaves nothing outside it
             "timezone=UTC",
             "log_timezone=UTC",
             *(() if self.durable else UNSAFE_BUT_FAST),

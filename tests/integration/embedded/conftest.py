@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stack.embedded.processes import Running, Server, start_ready
+from tests import components
 
 Start = Callable[[Server], Awaitable[Running]]
 
@@ -15,7 +16,7 @@ Start = Callable[[Server], Awaitable[Running]]
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder every user can enter (pytest's own is mode 700)."""
-    made = Path(tempfile.mkdtemp(prefix="parcours-embedded-"))
+    made = Path(tempfile.mkdtemp(prefix="parcours-embedded-", dir=components.data_place()))
     made.chmod(0o711)
     yield made
     shutil.rmtree(made)

@@ -12,12 +12,14 @@ import pytest
 
 from stack.embedded.ports import free_port
 from stack.folder import DataFolder
+from tests import components
 from tests.stacks import PARCOURS
 
 
 @pytest.fixture
 def folder() -> Iterator[DataFolder]:
-    with tempfile.TemporaryDirectory(prefix="parcours-vain-", ignore_cleanup_errors=True) as name:
+    place = components.data_place()
+    with tempfile.TemporaryDirectory(prefix="parcours-vain-", dir=place, ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o711)  # PostgreSQL's own user passes through
         one = DataFolder(Path(name) / "data")
         yield one
