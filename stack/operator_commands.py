@@ -19,7 +19,6 @@ from rich.table import Table
 from libs.common import migrate, topics
 from libs.common.database import Database, open_database
 from libs.common.deliveries import dead_letters, replay_dead_letters
-from libs.common.identity import ROLES, issue
 from stack.embedded.errors import EmbeddedError
 from stack.embedded.kafka_jars import checked_class_path
 from stack.embedded.postgres import version as postgres_version
@@ -78,6 +77,8 @@ def _status_table(processes: list[dict[str, Any]]) -> Table:
 
 def make_token(folder: DataFolder, user: UUID, roles: list[str]) -> str:
     """A token of one hour, signed as this stack's services verify it."""
+    from libs.common.identity import ROLES, issue  # noqa: PLC0415 - slow to import, and few verbs need it
+
     if unknown := sorted(set(roles) - ROLES):
         raise StackError(f"there is no role {', '.join(unknown)}; there are {', '.join(sorted(ROLES))}")
     return issue(jwt_secret(folder), user, roles, TOKEN_SECONDS)

@@ -13,9 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-
 from stack.embedded.errors import EmbeddedError
 from stack.embedded.kafka_jars import checked_class_path, jars_folder
 from stack.embedded.processes import Spawn
@@ -99,6 +96,9 @@ class EmbeddedKafka:
         """Whether `describe_cluster` names a live broker: an open port is not yet a broker that serves."""
         if not _listens(self.port):
             return False
+        from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415 - slow to import, and few verbs start a broker
+        from aiokafka.errors import KafkaError  # noqa: PLC0415
+
         with silent_client():
             admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=REQUEST_MILLISECONDS)
             try:
