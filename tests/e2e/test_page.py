@@ -20,7 +20,7 @@ PICTURE = os.environ.get("PARCOURS_PICTURE")  # where to keep the screenshot: do
 
 @pytest.fixture(scope="module")
 def composing() -> Iterator[Stack]:
-    with stacks.stack(file_seconds=100.0) as stack:
+    with stacks.stack(file_seconds=46.0) as stack:
         yield stack
 
 

@@ -16,6 +16,7 @@ import pytest
 from tests import stacks
 from tests.stacks import Stack
 
+TWO_OF_EACH = "gateway=2,generator=2,runner=2,archiver=2"
 CANARIES = {
     "emotion label": "fear",
     "emotion in French": "peur",
@@ -33,7 +34,7 @@ CANARIES = {
 def served() -> Iterator[tuple[Stack, stacks.StandIn]]:
     with stacks.stand_in(speed=20) as provider:
         settings = dict(provider.settings) | {"LOG_LEVEL": "debug"}
-        with stacks.stack("--workers", "gateway=2", file_seconds=stacks.SHORT_SECONDS, **settings) as stack:
+        with stacks.stack("--workers", TWO_OF_EACH, file_seconds=stacks.SHORT_SECONDS, **settings) as stack:
             yield stack, provider
 
 
@@ -54,6 +55,23 @@ async def test_the_logs_of_a_whole_run_hold_nothing_personal_and_no_key_to_anyth
         segments = await connection.fetch("SELECT title, prompt FROM parcours_segments")
         words |= {f"title {row['title']}": row["title"] for row in segments}
     assert stacks.forbidden_in(stack.logs(), words) == {}
+
+
+async def test_two_of_each_worker_at_once_make_each_segment_once(served: tuple[Stack, stacks.StandIn]) -> None:
+    stack, provider = served
+    async with stack.listener() as one, stack.listener(base_url=stack.address("gateway-2")) as other:
+        runs = [(client, (await stacks.create(client))["runId"]) for client in (one, other)]
+        for client, run_id in runs:
+            await stacks.ready(client, run_id)
+    async with stack.database() as connection:
+
+        async def nothing_is_left() -> bool:  # of the other tests on this stack
+            return bool(await connection.fetchval("SELECT count(*) = 0 FROM parcours_runs WHERE status <> 'ready'"))
+
+        await stacks.until(nothing_is_left, what="every run ready")
+    found = await stacks.holds(stack)
+    assert found["further_attempts"] == 0
+    await stacks.is_in_agreement(stack, provider)
 
 
 async def test_a_reader_that_moves_to_another_gateway_misses_nothing_and_gets_nothing_twice(
@@ -206,7 +224,8 @@ async def test_hostile_files_are_refused_each_for_its_reason_and_the_run_becomes
             "PROVIDERS": "suno,composer",  # what cannot be mended by asking again goes to the next provider
             "TIME_SCALE": "0.3",  # slow enough for the composer, which renders in real time
         }
-        with stacks.stack(file_seconds=100.0, **settings) as stack:
+        with stacks.stack(file_seconds=None, **settings) as stack:
+            stack.shorten(segments=len(HOSTILE))
             async with stack.listener() as client, stack.database() as connection:
                 run_id = (await stacks.create(client, strategy="all"))["runId"]
                 announced = {}
