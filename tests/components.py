@@ -12,6 +12,7 @@ import asyncpg
 import httpx
 from aiokafka.admin import AIOKafkaAdminClient
 
+from libs.common.trust import authorities
 from stack.embedded.kafka import EmbeddedKafka
 from stack.embedded.kafka_jars import KAFKA
 from stack.embedded.objects import REGION, VERSITYGW, EmbeddedObjects, versitygw
@@ -157,6 +158,6 @@ async def _note_kafka(bootstrap: str, source: str) -> None:
 
 
 async def _note_s3(endpoint: str, source: str) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=authorities()) as client:
         answer = await client.get(endpoint)
     USED.append(Component("S3", answer.headers.get("server", "(names no server)"), source))

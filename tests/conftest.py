@@ -1,6 +1,7 @@
 """Owns what every test may ask for: real servers (one of each a session), a database, topics or a bucket of its own."""
 
 import ipaddress
+import os
 import secrets
 import shutil
 import sys
@@ -17,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from tests import components
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported: its threads spin beside the tests
 UNIT = Path(__file__).parent / "unit"
 _network = {"forbidden": False}
 _told_by_workers: set[str] = set()

@@ -22,6 +22,7 @@ import httpx
 import orjson
 
 from libs.common.identity import issue
+from libs.common.trust import authorities
 from stack import operator_commands
 from stack.embedded.ports import free_port
 from stack.folder import DataFolder
@@ -125,7 +126,7 @@ class Stack:
         """An HTTP client of a logged-in person."""
         headers = {"Authorization": f"Bearer {self.token(user or uuid4())}"}
         async with httpx.AsyncClient(
-            base_url=base_url or self.url, headers=headers, timeout=20.0, trust_env=False
+            base_url=base_url or self.url, headers=headers, timeout=20.0, trust_env=False, verify=authorities()
         ) as client:
             yield client
 
@@ -196,7 +197,7 @@ class StandIn:
 
     def ledger(self) -> dict[str, Any]:
         """What it accepted, refused and called back."""
-        found: dict[str, Any] = httpx.get(f"{self.origin}/_sim/ledger", trust_env=False).json()
+        found: dict[str, Any] = httpx.get(f"{self.origin}/_sim/ledger", trust_env=False, verify=authorities()).json()
         return found
 
 

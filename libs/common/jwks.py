@@ -30,7 +30,11 @@ async def fetch_bounded(url: str) -> bytes:
     """Fetch a small document; a redirect is refused, since the address is the trust."""
     import httpx  # noqa: PLC0415 - where keys are shared secrets, nothing is ever fetched
 
-    async with httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False) as client:
+    from libs.common.trust import authorities  # noqa: PLC0415
+
+    async with httpx.AsyncClient(
+        timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, verify=authorities()
+    ) as client:
         response = await client.get(url)
         if response.status_code != httpx.codes.OK:
             raise ValueError(f"key set: expected status 200, found {response.status_code}")

@@ -21,6 +21,7 @@ from libs.common.loops import Loops, open_loops
 from libs.common.messaging import open_messaging
 from libs.common.objects import open_objects
 from libs.common.schema_gate import await_schema
+from libs.common.trust import authorities
 from libs.common.wakeups import Wakeups, open_wakeups
 from services.archiver.clients.composer import Composer
 from services.archiver.clients.files import Files
@@ -79,7 +80,7 @@ def make_app(settings: Settings) -> FastAPI:
 
 
 async def _open_tools(settings: Settings, database: Database, stack: AsyncExitStack) -> Tools:
-    client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+    client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, verify=authorities()))
     generator = Generator(client, settings.generator_url, settings.internal_secret.get_secret_value())
     from_composer = Files(AllowList.of((), (settings.composer_url,)))
     composer = Composer(client, from_composer, settings.composer_url, settings.composer_api_key.get_secret_value())

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from libs.common.health import Check
 from libs.common.http import create_app
+from libs.common.trust import authorities
 from services.composer.clients import CallbackSender
 from services.composer.handlers import Studio
 from services.composer.leftovers import FOLDER_PREFIX, remove_leftovers
@@ -31,7 +32,9 @@ def make_app(settings: Settings) -> FastAPI:
         await asyncio.to_thread(remove_leftovers)
         async with contextlib.AsyncExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix=FOLDER_PREFIX)))
-            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, follow_redirects=False))
+            client = await stack.enter_async_context(
+                httpx.AsyncClient(trust_env=False, verify=authorities(), follow_redirects=False)
+            )
             stack.push_async_callback(pool.stop)
             if settings.is_expected:
                 await pool.start()

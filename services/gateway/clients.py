@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from libs.common.errors import Problem
+from libs.common.trust import authorities
 
 CONNECT_SECONDS = 2.0
 ASKED_AT_ONCE = 200
@@ -90,8 +91,8 @@ async def open_peers(internal_secret: str, timeout_seconds: float) -> AsyncItera
     short = httpx.Limits(max_connections=ASKED_AT_ONCE, max_keepalive_connections=50, keepalive_expiry=30)
     long = httpx.Limits(max_connections=STREAMS_AT_ONCE, max_keepalive_connections=0)
     async with (
-        httpx.AsyncClient(timeout=timeout, limits=short, trust_env=False) as client,
-        httpx.AsyncClient(timeout=timeout, limits=long, trust_env=False) as streams,
+        httpx.AsyncClient(timeout=timeout, limits=short, trust_env=False, verify=authorities()) as client,
+        httpx.AsyncClient(timeout=timeout, limits=long, trust_env=False, verify=authorities()) as streams,
     ):
         yield Peers(client, streams, internal_secret)
 

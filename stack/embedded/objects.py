@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from libs.common.trust import authorities
 from stack.embedded.errors import EmbeddedError
 from stack.embedded.places import work_folder
 from stack.embedded.processes import Spawn
@@ -57,7 +58,7 @@ class EmbeddedObjects:
 
     async def ready(self) -> bool:
         try:
-            async with httpx.AsyncClient(timeout=HEALTH_SECONDS, trust_env=False) as client:
+            async with httpx.AsyncClient(timeout=HEALTH_SECONDS, trust_env=False, verify=authorities()) as client:
                 return (await client.get(f"{self.endpoint}/health")).status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False

@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
+from libs.common.trust import authorities
 from tests import stacks
 from tests.stacks import Stack
 
@@ -106,7 +107,7 @@ async def _some_events(
     extra = {"Last-Event-ID": last_id} if last_id else {}
     events: list[tuple[str, str, Any]] = []
     async with (
-        httpx.AsyncClient(headers=headers | extra, timeout=60.0, trust_env=False) as client,
+        httpx.AsyncClient(headers=headers | extra, timeout=60.0, trust_env=False, verify=authorities()) as client,
         client.stream("GET", f"{base}/v1/runs/{run_id}/events") as answer,
     ):
         assert answer.status_code == 200
@@ -168,7 +169,7 @@ async def test_only_the_owner_sees_a_run(served: tuple[Stack, stacks.StandIn]) -
         assert (await stranger.post(f"/v1/runs/{run_id}/resume")).status_code == 403
         assert (await stranger.get(f"/v1/runs/{uuid4()}")).status_code == 404
         assert (await stranger.get("/v1/runs/7")).status_code == 400
-    async with httpx.AsyncClient(base_url=stack.url, trust_env=False) as nobody:
+    async with httpx.AsyncClient(base_url=stack.url, trust_env=False, verify=authorities()) as nobody:
         assert (await nobody.get(f"/v1/runs/{run_id}")).status_code == 401
 
 

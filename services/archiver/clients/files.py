@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,6 +12,7 @@ from typing import BinaryIO, Final
 
 import httpx
 
+from libs.common.trust import authorities
 from services.archiver.domain.addresses import AllowList, Target, choose_address
 from services.archiver.domain.failures import Code, GiveUp, MayPass
 
@@ -54,7 +54,6 @@ class Files:
         self._allowed = allowed
         self._resolve = resolve
         self._transport = transport
-        self._trust = ssl.create_default_context()
 
     async def fetch(self, url: str, into: Path) -> Fetched:
         """Copy a finished file to `into`; raises `GiveUp` or `MayPass`."""
@@ -86,7 +85,7 @@ class Files:
 
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            verify=self._trust,
+            verify=authorities(),
             trust_env=False,  # no proxies, no .netrc
             follow_redirects=False,
             timeout=httpx.Timeout(IDLE_SECONDS),

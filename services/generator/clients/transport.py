@@ -8,6 +8,7 @@ import httpx
 import orjson
 
 from libs.common import fault_points
+from libs.common.trust import authorities
 from services.generator.clients.dialect import Call, Reply
 
 BODY_LIMIT: Final = 1024 * 1024  # bytes; record-info of two songs with lyrics is some 20 kB, a JWKS 1 kB
@@ -20,7 +21,7 @@ async def open_http() -> AsyncIterator[httpx.AsyncClient]:
     """One pool of connections; none is kept: the end of an idle one would look like a lost reply, which costs money."""
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
     async with httpx.AsyncClient(
-        limits=limits, trust_env=False, follow_redirects=False, headers={"user-agent": USER_AGENT}
+        limits=limits, trust_env=False, verify=authorities(), follow_redirects=False, headers={"user-agent": USER_AGENT}
     ) as client:
         yield client
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from libs.common.trust import authorities
 from stack.simulators.jobs.faults import Fault, FaultError
 from stack.simulators.jobs.job import Job
 from stack.simulators.jobs.works import Works
@@ -185,4 +186,4 @@ async def serving(works: W, app: FastAPI, port: int = 0) -> AsyncIterator[W]:
 
 def http_client() -> httpx.AsyncClient:
     """For callbacks; each call is bounded as a whole."""
-    return httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 - the caller bounds it
+    return httpx.AsyncClient(timeout=None, trust_env=False, verify=authorities())  # noqa: S113 - the caller bounds it

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from libs.common.trust import authorities
 from stack.simulators.suno.api import Api
 from stack.simulators.suno.clock import Clock
 from stack.simulators.suno.control import Control
@@ -35,6 +36,7 @@ def make_app(
         transport=transport,
         timeout=None,  # noqa: S113 - the courier bounds the whole of a call
         trust_env=False,
+        verify=authorities(),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=KEPT),
     )
     sound = Sound.read(settings.audio) if settings.audio else Sound.silence()

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 
+from libs.common.trust import authorities
 from stack import quota_commands
 from stack.embedded.ports import free_port
 from tests import judge, stacks
@@ -77,13 +78,13 @@ class Simulated:
     process: subprocess.Popen[str]
 
     async def ledger(self) -> dict[str, Any]:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=authorities()) as client:
             found: dict[str, Any] = (await client.get(f"{self.origin}/_sim/ledger")).json()
         return found
 
     async def set_faults(self, faults: Iterable[Fault], *, add: bool = False) -> None:
         """Play these faults from now on, instead of the earlier ones or besides."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=authorities()) as client:
             query = {"add": "1"} if add else {}
             answer = await client.post(f"{self.origin}/_sim/faults", params=query, json={"faults": list(faults)})
         assert answer.status_code == httpx.codes.OK, answer.text

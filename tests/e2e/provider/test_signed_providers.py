@@ -50,7 +50,7 @@ WALLET = Scenario(
     ({"fault": "http_error", "status": 403, "detail": LOCKED},),
     expected={"attempts": [("fal", "http_403_locked"), ("replicate", None)]},
 )
-SHORT = Scenario("replicate ends early", file_seconds=195)  # its model makes 190 s at most
+SHORT = Scenario("replicate ends early", file_seconds=215)  # its model makes 190 s at most
 REPLICATE = (
     Scenario("replicate good"),
     SHORT,

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from libs.common.database import open_database, use_json
 from libs.common.objects import open_objects
 from libs.common.settings import ObjectSettings
+from libs.common.trust import authorities
 from services.archiver.clients import composer as continuing
 from services.archiver.clients.files import Files
 from services.archiver.clients.generator import Generator
@@ -30,9 +31,10 @@ from tests.unit.archiver.sounds import FFMPEG, STREAM, noise
 class Sounds:
     """Bytes of files as providers make them."""
 
-    song: bytes  # 50 s
+    song: bytes  # 50 s at about -16 LUFS, so that it need not be coded anew
     other: bytes  # 50 s of another take
     short: bytes  # 20 s
+    short_other: bytes  # 20 s of another take
     wav: bytes  # 50 s
     stream: bytes  # 20 s without a header, as it comes live
 
@@ -41,9 +43,10 @@ class Sounds:
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Sounds:
     folder = tmp_path_factory.mktemp("sounds")
     return Sounds(
-        song=noise(folder / "song.mp3", 50).read_bytes(),
+        song=noise(folder / "song.mp3", 50, amplitude=0.9).read_bytes(),
         other=noise(folder / "other.mp3", 50, seed=9).read_bytes(),
         short=noise(folder / "short.mp3", 20).read_bytes(),
+        short_other=noise(folder / "short-other.mp3", 20, seed=9).read_bytes(),
         wav=noise(folder / "song.wav", 50).read_bytes(),
         stream=noise(folder / "stream.mp3", 20, *STREAM).read_bytes(),
     )
@@ -105,7 +108,7 @@ async def tools(database: str, web: Web, tmp_path: Path, store_settings: ObjectS
     async with (
         open_database(database, "archiver") as opened,
         open_objects(store_settings) as objects,
-        httpx.AsyncClient(trust_env=False) as client,
+        httpx.AsyncClient(trust_env=False, verify=authorities()) as client,
     ):
         yield Tools(
             database=opened,

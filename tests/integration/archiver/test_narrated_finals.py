@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from libs.common.trust import authorities
 from services.archiver.clients.files import Files
 from services.archiver.clients.freesound import Freesound, NoEffect
 from services.archiver.clients.voices.dialects import OpenAI
@@ -42,7 +43,7 @@ async def speech() -> AsyncIterator[SpeechServer]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(trust_env=False) as opened:
+    async with httpx.AsyncClient(trust_env=False, verify=authorities()) as opened:
         yield opened
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.integration.composer.running import KEY, Composer
 from tests.unit.composer.journeys import example_a
 
 ROOT = Path(__file__).parents[3]
+SHORT: dict[str, Any] = {"seconds": 15, "file_seconds": 20}  # what is shown does not depend on how long a file is
 
 
 @pytest.fixture
@@ -61,6 +63,7 @@ def environment(
         "PORT": "0",
         "TIME_SCALE": "0.05",
         "DRAIN_SECONDS": "10",
+        "OPENBLAS_NUM_THREADS": "1",  # as every process of a stack; its threads spin
         **(s3 if store.object_store == "s3" else {}),
         **more,
     }
@@ -108,14 +111,14 @@ async def test_news_from_kafka_becomes_a_preview_and_a_stored_file(
     store: ObjectStore,
     store_settings: ObjectSettings,
 ) -> None:
-    segment = await world.segment()
-    song, preview = web.give("/a.mp3", sounds.song), web.give("/p", sounds.stream)
-    facts = {"dialect": "suno", "preview_url": preview, "takes": [{"url": song, "duration": 50.0}]}
+    segment = await world.segment(**SHORT)
+    song, preview = web.give("/a.mp3", sounds.short), web.give("/p", sounds.stream)
+    facts = {"dialect": "suno", "preview_url": preview, "takes": [{"url": song, "duration": 20.0}]}
     attempt_id = await world.attempt(segment, rank=3, facts=facts)
     web.give_json(f"/internal/attempts/{attempt_id}/confirm", {"state": "success", "takes": facts["takes"]})
     run_id, segment_id = segment.run_id, segment.segment_id
     first = SegmentFirst(run_id=run_id, segment_id=segment_id, attempt_id=attempt_id)
-    takes = [Take(url=song, duration=50.0)]
+    takes = [Take(url=song, duration=20.0)]
     delivered = SegmentDelivered(run_id=run_id, segment_id=segment_id, attempt_id=attempt_id, takes=takes)
     async with archiver(environment(database, kafka_bootstrap, topics, web, store_settings)):
         async with news.transaction(Channel.OUTBOX) as connection:
@@ -150,11 +153,11 @@ async def test_killed_at_every_point_a_file_is_stored_once(
     store_settings: ObjectSettings,
     tmp_path: Path,
 ) -> None:
-    url = web.give("/a.mp3", sounds.song)
+    url = web.give("/a.mp3", sounds.short)
     env = environment(database, kafka_bootstrap, topics, web, store_settings)
     segments = []
     for point in ("after_lease", "after_download", "before_put", "after_put", "before_final_commit"):
-        segments.append(segment := await world.segment())
+        segments.append(segment := await world.segment(**SHORT))
         await world.delivered(segment, url)
         fault_points.arm(tmp_path, point)
         async with archiver(env | {"FAULT_POINTS_FOLDER": str(tmp_path)}) as doomed:
@@ -238,11 +241,11 @@ async def test_two_archivers_at_once_store_each_file_once(
     store: ObjectStore,
     store_settings: ObjectSettings,
 ) -> None:
-    first = await world.segment()
-    segments = [first] + [await world.segment(index, run_id=first.run_id) for index in range(1, 6)]
+    first = await world.segment(**SHORT)
+    segments = [first] + [await world.segment(index, run_id=first.run_id, **SHORT) for index in range(1, 6)]
     for segment in segments:
-        await world.delivered(segment, web.give("/a.mp3", sounds.song))
-        await world.delivered(segment, web.give("/b.mp3", sounds.other))
+        await world.delivered(segment, web.give("/a.mp3", sounds.short))
+        await world.delivered(segment, web.give("/b.mp3", sounds.short_other))
     env = environment(database, kafka_bootstrap, topics, web, store_settings)
     async with archiver(env), archiver(env):
         await until_complete(world, *segments)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from libs.common.trust import authorities
 from services.archiver.clients.composer import Composer
 from services.archiver.clients.files import Fetched, Files
 from services.archiver.domain.addresses import AllowList
@@ -35,7 +36,7 @@ def exact(index: int = 1) -> dict[str, Any]:
 
 @pytest.fixture
 async def played_on(composer: running.Composer) -> AsyncIterator[Composer]:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=authorities()) as client:
         yield Composer(client, Files(AllowList.of((), (composer.url,))), composer.url, running.KEY)
 
 

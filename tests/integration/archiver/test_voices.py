@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from libs.common.trust import authorities
 from services.archiver.clients.voices.dialects import ElevenLabs, Google, OpenAI
 from services.archiver.clients.voices.espeak import Espeak
 from services.archiver.clients.voices.hosted import Dialect, HostedVoice
@@ -37,7 +38,7 @@ async def speech() -> AsyncIterator[SpeechServer]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(trust_env=False) as opened:
+    async with httpx.AsyncClient(trust_env=False, verify=authorities()) as opened:
         yield opened
 
 

@@ -11,6 +11,7 @@ import imageio_ffmpeg
 import psutil
 from aiohttp import web
 
+from libs.common.trust import authorities
 from stack.embedded.ports import free_port
 
 KEY = "composer-test-key"
@@ -52,7 +53,7 @@ class Composer:
     def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self.process = process
         self.url = url
-        self.client = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False)
+        self.client = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False, verify=authorities())
 
     async def generate(self, callback: str, **changes: Any) -> dict[str, Any]:
         body = {

@@ -15,6 +15,7 @@ import pytest
 from libs.common.database import Channel, Database
 from libs.common.events import SegmentComplete, SegmentDelivered, SegmentFailed, SegmentFirst, SegmentPreviewed, Take
 from libs.common.lifecycle import lock_run
+from libs.common.trust import authorities
 from services.gateway import progress
 from services.gateway.app import make_app
 from tests.integration.gateway import world
@@ -257,7 +258,7 @@ async def test_a_gateway_that_leaves_says_when_to_come_back(
     app = make_app(world.settings(shared_database, behind, objects))
     async with (
         world.serving(app) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as edge,
+        httpx.AsyncClient(base_url=url, trust_env=False, verify=authorities()) as edge,
         listening(edge, run) as reading,
     ):
         await next_event(reading)
@@ -274,7 +275,10 @@ async def test_readers_that_go_leave_nothing_behind(
 ) -> None:
     run = await make_run(store, user)
     app = make_app(world.settings(shared_database, behind, objects))
-    async with world.serving(app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as edge:
+    async with (
+        world.serving(app) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False, verify=authorities()) as edge,
+    ):
         for _ in range(5):
             async with listening(edge, run) as reading:
                 await next_event(reading)

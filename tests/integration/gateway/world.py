@@ -24,6 +24,7 @@ from libs.common.events import Event
 from libs.common.identity import issue
 from libs.common.lifecycle import lock_run
 from libs.common.outbox import announce
+from libs.common.trust import authorities
 from services.gateway.app import make_app
 from services.gateway.settings import Settings
 
@@ -163,7 +164,7 @@ async def gateway(configured: Settings) -> AsyncIterator[httpx.AsyncClient]:
     app: FastAPI = make_app(configured)
     async with (
         serving(app) as url,
-        httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as client,
+        httpx.AsyncClient(base_url=url, timeout=10, trust_env=False, verify=authorities()) as client,
     ):
         yield client
 

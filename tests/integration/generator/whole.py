@@ -18,6 +18,7 @@ from libs.common.database import Database, open_database
 from libs.common.events import SegmentDelivered, SegmentFailed
 from libs.common.objects import ObjectStore, open_objects
 from libs.common.settings import ObjectSettings
+from libs.common.trust import authorities
 from services.archiver import storage
 from services.archiver.clients.files import Files
 from services.archiver.clients.generator import Generator
@@ -36,7 +37,7 @@ from tests.integration.generator.rig import PLAN, SCALE, SECRET, add_run, fetch,
 from tests.unit.archiver.desk import no_composer
 from tests.unit.archiver.sounds import FFMPEG
 
-FILE_SECONDS = 46
+FILE_SECONDS = 20
 SPEED = 1 / SCALE  # of the simulators: the platform's clockwork and theirs go at one pace
 _OUTBOX = "SELECT id, topic, payload FROM outbox WHERE id > $1 ORDER BY id"
 _BEGIN_ANEW = (
@@ -121,7 +122,7 @@ async def open_whole(made: Settings, dsn: str, folder: Path, origins: tuple[str,
     async with (
         open_database(dsn, "archiver") as pool,
         open_objects(store) as objects,
-        httpx.AsyncClient(trust_env=False) as client,
+        httpx.AsyncClient(trust_env=False, verify=authorities()) as client,
         open_generator(made) as resources,
     ):
         confirm = Generator(client, "http://127.0.0.1:9", "secret").confirm  # nobody asks it: bodies are signed
