@@ -29,7 +29,7 @@ async def test_music_is_made_vouched_for_stored_and_paid_once(play: Play) -> Non
     assert (attempt["provider"], attempt["account"], attempt["rank"]) == (play.name, f"{play.name}-1", 6)
     assert attempt["provider_task_id"] == job["taskId"]
     assert float(attempt["cost"]) == job["charged"] > 0
-    assert (job["segment"], job["seconds"]) == (str(segment), 46.0)
+    assert (job["segment"], job["seconds"]) == (str(segment), FILE_SECONDS)
     assert {call["status"] for call in job["callbacks"]} == {200}
     assert job["polls"] == 0
     path = await value(play.whole.pool, "SELECT storage_path FROM parcours_segments WHERE id = $1", segment)
