@@ -10,6 +10,7 @@ from stack.simulators import replicate
 from tests.integration.generator import rig
 from tests.integration.generator.rig import until, value
 from tests.integration.generator.signed import KEYS, Play
+from tests.integration.generator.whole import FILE_SECONDS
 
 BOTH = pytest.mark.parametrize("name", ["fal", "replicate"], indirect=True)
 FAL = pytest.mark.parametrize("name", ["fal"], indirect=True)
