@@ -44,7 +44,8 @@ setup: $(VENV)/.python $(WORK)/kafka
 
 ## setup-test: bring what the tests need besides (linters, Go, the S3 server, Node, Chromium, espeak-ng)
 .PHONY: setup-test
-setup-test: setup $(VENV)/.python-test $(WORK)/versitygw $(WORK)/chromium $(WORK)/espeak
+setup-test:
+	@$(MAKE) -s -j3 $(VENV)/.python-test $(WORK)/kafka $(WORK)/versitygw $(WORK)/chromium $(WORK)/espeak
 
 ## setup-bench: bring what the benchmarks compare us with (peers from PyPI and npm, Redis, matplotlib)
 .PHONY: setup-bench

@@ -27,7 +27,11 @@ _CHORD = (
 )
 _REPEATED = f"aloop=loop=-1:size={SAMPLE_RATE * _PERIOD_SECONDS},atrim=end={PREPARED_SECONDS}"
 
-_METER = ("-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-")
+_LOUDNESS = "ebur128=framelog=verbose"
+_PEAK_TOO = f"{_LOUDNESS}:peak=true"  # four times the work
+_TOLD = "asetnsamples=n=44100:p=0,ashowinfo"  # a line for each second instead of 38
+_NOTHING = ("-f", "null", "-")
+_METER = ("-af", _PEAK_TOO, *_NOTHING)
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,24 @@ async def _prepare(path: Path) -> None:
 
 async def seconds_of(path: Path) -> float:
     """The decoded length, to the sample: a header is a hint, the decoder decides."""
-    told = "asetnsamples=n=44100:p=0,ashowinfo"  # a line for each second instead of 38
-    said = await run_ffmpeg("-i", str(path), "-map", "0:a", "-af", told, "-f", "null", "-")
+    return _seconds_in(await run_ffmpeg("-i", str(path), "-map", "0:a", "-af", _TOLD, *_NOTHING))
+
+
+async def seconds_and_loudness_of(path: Path) -> tuple[float, Loudness]:
+    """Both, decoded once."""
+    said = await run_ffmpeg("-i", str(path), "-map", "0:a", "-af", f"{_PEAK_TOO},{_TOLD}", *_NOTHING)
+    return _seconds_in(said), _loudness_in(said)
+
+
+async def integrated_while_written(target: Path, graph: str, *sources: str) -> float:
+    """Write what `graph` makes of the sources as samples of 24 bits; its integrated loudness in LUFS."""
+    metered = f"{graph};[out]{_LOUDNESS}[metered]"
+    return _integrated_in(
+        await run_ffmpeg(*sources, "-filter_complex", metered, "-map", "[metered]", "-c:a", "pcm_s24le", str(target))
+    )
+
+
+def _seconds_in(said: str) -> float:
     last = re.findall(r"pts:(\d+).*?nb_samples:(\d+)", said)[-1]
     rate = int(re.findall(r"rate:(\d+)", said)[-1])
     return (int(last[0]) + int(last[1])) / rate
@@ -145,11 +165,15 @@ def _text(said: bytes) -> str:
 
 
 def _loudness_in(said: str) -> Loudness:
-    if "Summary:" not in said:
+    return Loudness(_integrated_in(said), _summed_up(said, r"Peak:\s+(-?[\d.]+|-inf) dBFS"))
+
+
+def _integrated_in(said: str) -> float:
+    return _summed_up(said, r"I:\s+(-?[\d.]+|-inf) LUFS")
+
+
+def _summed_up(said: str, pattern: str) -> float:
+    _before, _, summary = said.rpartition("Summary:")
+    if not (found := re.search(pattern, summary)):
         raise StackError("ffmpeg told no loudness")
-    summary = said[said.rindex("Summary:") :]
-    integrated = re.search(r"I:\s+(-?[\d.]+|-inf) LUFS", summary)
-    peak = re.search(r"Peak:\s+(-?[\d.]+|-inf) dBFS", summary)
-    if integrated is None or peak is None:
-        raise StackError("ffmpeg told no loudness")
-    return Loudness(float(integrated[1]), float(peak[1]))
+    return float(found[1])

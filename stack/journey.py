@@ -4,13 +4,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.audio_file import Loudness, loudness_of, run_ffmpeg, seconds_of
+from stack.audio_file import Loudness, integrated_while_written, run_ffmpeg, seconds_and_loudness_of
 
 JOIN_SECONDS = 5  # each segment's tail lies under the head of the next
 HEAD_FADE_SECONDS = 3
 TARGET_LUFS = -16.0
-CEILING_DBTP = -1.5  # before coding
 LAME_LOSS_DB = 0.27  # at 192 kbit/s
+LIMITER = "alimiter=limit=0.84:level=disabled:latency=1"  # -1.5 dBFS before coding; what stays below passes unchanged
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,14 @@ async def join(segments: list[Path], target: Path) -> Journey:
     begun = target.with_suffix(f".{os.getpid()}.mp3")
     try:
         inputs = [argument for segment in segments for argument in ("-i", str(segment))]
-        await run_ffmpeg(
-            *inputs, "-filter_complex", joins(len(segments)), "-map", "[out]", "-c:a", "pcm_s24le", str(joined)
-        )
-        measured = await loudness_of(joined)
-        gain = TARGET_LUFS - measured.integrated
-        limiter = ",alimiter=limit=0.84:level=disabled" if measured.true_peak + gain > CEILING_DBTP else ""
-        mastering = f"volume={gain + LAME_LOSS_DB:.2f}dB{limiter}"
+        gain = TARGET_LUFS - await integrated_while_written(joined, joins(len(segments)), *inputs)
+        mastering = f"volume={gain + LAME_LOSS_DB:.2f}dB,{LIMITER}"
         await run_ffmpeg("-i", str(joined), "-af", mastering, "-c:a", "libmp3lame", "-b:a", "192k", str(begun))
         begun.rename(target)
     finally:
         joined.unlink(missing_ok=True)
         begun.unlink(missing_ok=True)
-    return Journey(target, await seconds_of(target), await loudness_of(target))
+    return Journey(target, *await seconds_and_loudness_of(target))
 
 
 def joins(count: int) -> str:
