@@ -55,7 +55,10 @@ async def _ask_again(resources: Resources, provider: Provider, attempt_id: UUID)
         if attempt is None or not await segments.lock(connection, attempt.run_id, attempt.segment_id):
             return None
         attempt = await attempts.get(connection, attempt_id, lock=True)
-        if attempt is None or attempt.rank != 1 or not await attempts.give_up(connection, attempt_id, "no_reply"):
+        if attempt is None or attempt.rank != 1:
+            return None
+        await attempts.mark_ambiguous(connection, attempt_id, "no_reply")  # unless done; we may have been away so long
+        if not await attempts.give_up(connection, attempt_id, "no_reply"):
             return None
         resent = await attempts.resent_before(connection, attempt)
         step = await decide(

@@ -239,5 +239,6 @@ async def test_a_round_asks_for_an_accounts_balance_once_however_many_replies_we
         await sweep_unanswered(resources)
         rows = await attempts(pool)
     assert [row["facts"].get("credits_when_resent") for row in rows] == [500] * LOST
+    assert all(row["ambiguous_at"] for row in rows), "nobody was there to mark them in time; the record says so still"
     assert await value(pool, "SELECT count(*) FROM generation_queue") == LOST
     assert suno.credit_asked == 1, "each lost reply waited for a question of its own"
