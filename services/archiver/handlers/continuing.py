@@ -53,7 +53,7 @@ async def _inspect(path: Path, begins_at: int, wanted: Wanted, tools: Tools) -> 
     """Judge it as any file but for its length, which may be short; its level is that of what does not fade yet."""
     seconds = wanted.seconds - begins_at
     level = max(seconds - form.FADE_LAST_SECONDS, form.JOIN_SECONDS) if wanted.last else seconds
-    rest = await inspect(tools.ffmpeg, path, keep_seconds=level)
+    rest = await inspect(tools.ffmpeg, path, keep_seconds=level, clicks=True)
     if rest.measures.seconds < seconds - 1 / form.SAMPLE_RATE:
         raise GiveUp(Code.DURATION_OFF, f"{rest.measures.seconds:.3f} s of {seconds:.3f}")
     findings = {name: value for name, value in rest.measures.findings.items() if name != "seconds"}

@@ -160,7 +160,8 @@ async def _code(
     """Write a recipe; returns what the file measures and its true peak before coding."""
     files = [argument for part in recipe.parts for argument in ffmpeg.source(*_file(sources[part.source]))]
     log = await _encode(program, files, graph_of(recipe), recipe.samples, target)
-    where = Where(until_seconds=recipe.fade_from_seconds, joins=recipe.joins)
+    own_clicks = max(source.measures.findings.get("own_clicks", 0.0) for source in sources)
+    where = Where(until_seconds=recipe.fade_from_seconds, joins=recipe.joins, own_clicks=own_clicks)
     measures = await measure(program, target.path, Container.MP3, keep_seconds=None, where=where, near_bpm=near_bpm)
     if needs_meter(recipe):
         return measures, read_summary(log.lines, "peak_dbtp")

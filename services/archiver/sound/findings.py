@@ -25,16 +25,22 @@ SYLLABLES_HZ: Final = (2.0, 8.0)
 MODULATION_HZ: Final = (0.5, 25.0)
 STARTLE_HOPS: Final = 5  # 50 ms
 DIP_SECONDS: Final = 3.0  # of a join and of what is on either side of it (§8)
+BEGUN_SECONDS: Final = 0.5  # a part that begins in the midst of its music begins with a step, which the join fades in
 
 Exact = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What of a file is looked at: levels up to `until_seconds`, clicks at `joins` (their middle)."""
+    """What of a file is looked at: levels up to `until_seconds`, clicks at `joins` (their middle).
+
+    `own_clicks` is the most that a joined part does by itself (its finding of that name): a short one lies as a whole
+    near its join, where nothing is left to hold its soft attacks against.
+    """
 
     until_seconds: float | None = None
     joins: tuple[float, ...] = ()
+    own_clicks: float = 0.0
 
 
 def levels_of(heard: Heard) -> tuple[float, ...]:
@@ -64,6 +70,7 @@ def findings_of(heard: Heard, where: Where) -> dict[str, float]:
         | _spectrum(heard, where)
         | _voice(heard)
         | _joins(heard, where)
+        | _own_clicks(heard, where)
     )
 
 
@@ -173,9 +180,7 @@ def _joins(heard: Heard, where: Where) -> dict[str, float]:
     if not where.joins or not len(high):
         return {}
     regions, floors = thresholds().regions, thresholds().floors
-    least = 10 ** (floors.click_dbfs / 10)
-    usual = np.repeat([np.median(high[max(0, at - 1000) : at + 2000]) for at in range(0, len(high), 1000)], 1000)
-    usual = np.maximum(usual[: len(high)], least)
+    usual = _usual(high)
     near = np.zeros(len(high), dtype=bool)
     for join in where.joins:
         begin, end = (
@@ -183,12 +188,28 @@ def _joins(heard: Heard, where: Where) -> dict[str, float]:
         )
         near[begin:end] = True
         # what is joined may differ: the soft attacks of one are no clicks because the other had no treble
-        usual[begin:end] = usual[begin:end].max(initial=least)
+        usual[begin:end] = usual[begin:end].max(initial=0.0)
     ratios = high / usual
-    own = float(ratios[~near].max()) if (~near).any() else 0.0
-    clicks = float(ratios[near].max()) if near.any() else 0.0
+    own = max(where.own_clicks, float(ratios[~near].max(initial=0.0)))
+    clicks = float(ratios[near].max(initial=0.0))
     excess = clicks / max(floors.click_ratio, own)
     return {"join_clicks": clicks, "join_click_excess": excess, "join_dip_db": _dip(heard, where)}
+
+
+def _own_clicks(heard: Heard, where: Where) -> dict[str, float]:
+    """The most that the treble of a file without joins rises above what is usual around it."""
+    high = _joined(heard.high)
+    begun = round(1000 * BEGUN_SECONDS)
+    if where.joins or len(high) <= begun:
+        return {}
+    return {"own_clicks": float((high / _usual(high))[begun:].max())}
+
+
+def _usual(high: Exact) -> Exact:
+    """The median of the treble around each ms, in steps of a second."""
+    least = 10 ** (thresholds().floors.click_dbfs / 10)
+    usual = np.repeat([np.median(high[max(0, at - 1000) : at + 2000]) for at in range(0, len(high), 1000)], 1000)
+    return np.asarray(np.maximum(usual[: len(high)], least))
 
 
 def _dip(heard: Heard, where: Where) -> float:

@@ -47,17 +47,20 @@ class Take:
     begins_at: int = 0
 
 
-async def inspect(program: Path, path: Path, *, keep_seconds: float | None, near_bpm: float | None = None) -> Take:
+async def inspect(
+    program: Path, path: Path, *, keep_seconds: float | None, near_bpm: float | None = None, clicks: bool = False
+) -> Take:
     """Recognise and decode a file; level and peak are of its first `keep_seconds`, its tempo is near the plan's.
 
-    Raises `GiveUp` with `NOT_AUDIO` or `DECODE_FAILED`.
+    `clicks` asks for what it does by itself, which a click at a join is held against. Raises `GiveUp` with `NOT_AUDIO`
+    or `DECODE_FAILED`.
     """
     container = sniff(await asyncio.to_thread(_head, path))
     if container is None:
         raise GiveUp(Code.NOT_AUDIO)
     layout = await asyncio.to_thread(_scan, path) if container is Container.MP3 else None
     await asyncio.to_thread(_refuse_truncated, path, container, layout)
-    measures = await measure(program, path, container, keep_seconds=keep_seconds, near_bpm=near_bpm)
+    measures = await measure(program, path, container, keep_seconds=keep_seconds, near_bpm=near_bpm, clicks=clicks)
     return Take(path, container, measures, layout)
 
 
@@ -69,12 +72,14 @@ async def measure(
     keep_seconds: float | None,
     where: Where | None = None,
     near_bpm: float | None = None,
+    clicks: bool = False,
 ) -> Measures:
     """Decode a file of a known container to its end; raises `GiveUp(DECODE_FAILED)`.
 
     `where` tells of a file of ours what is joined and faded in it.
     """
-    listener = Listener(keep_seconds, clicks=where is not None and bool(where.joins), beat=near_bpm is not None)
+    clicks = clicks or (where is not None and bool(where.joins))
+    listener = Listener(keep_seconds, clicks=clicks, beat=near_bpm is not None)
     trim = f"atrim=end={keep_seconds:.6f}," if keep_seconds is not None else ""
     graph = f"[0:a:0]{LARGE_BLOCKS},asplit[a][b];[a]{trim}ebur128=peak=true:framelog=verbose[m]"
     outputs = ["-map", "[m]", "-f", "null", "-", "-map", "[b]", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]

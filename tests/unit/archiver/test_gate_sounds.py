@@ -14,7 +14,18 @@ from services.archiver.domain.gate import BlockList, Mode, Policy, Refused
 from services.archiver.sound.findings import Where, findings_of
 from services.archiver.sound.hearing import Listener
 from services.archiver.sound.measure import inspect, measure
-from tests.unit.archiver.corpus import RATE, SPOILED, additive, codings, good, music, speech, write_mp3, write_wav
+from tests.unit.archiver.corpus import (
+    RATE,
+    SPOILED,
+    Stereo,
+    additive,
+    codings,
+    good,
+    music,
+    speech,
+    write_mp3,
+    write_wav,
+)
 from tests.unit.archiver.desk import hand_in
 from tests.unit.archiver.sounds import FFMPEG
 
@@ -99,6 +110,27 @@ async def test_a_click_at_a_join_is_heard_and_a_clean_join_is_not(tmp_path: Path
         FFMPEG, tmp_path / "clicks.wav", Container.WAV, keep_seconds=None, where=replace(where, joins=(40.0,))
     )
     assert elsewhere.findings["join_click_excess"] <= 1  # the programme's own
+
+
+async def test_the_soft_attacks_of_a_short_continuation_are_no_clicks_and_a_click_still_is(tmp_path: Path) -> None:
+    """All of a part of 8 s lies near its join: only the part itself, heard before, says what is usual in it."""
+    rest = music()[:, : 8 * RATE].copy()
+    hiss = np.random.default_rng(3).normal(0, 0.01, (2, RATE // 50)).astype(np.float32)
+    for beat in range(RATE, 8 * RATE - RATE, RATE):
+        rest[:, beat : beat + RATE // 50] += hiss
+    joined = np.concatenate((music()[:, : 30 * RATE], rest), axis=1)
+
+    async def excess(name: str, sound: Stereo, own_clicks: float) -> float:
+        path, where = write_wav(tmp_path / name, sound), Where(joins=(30.0,), own_clicks=own_clicks)
+        heard = await measure(FFMPEG, path, Container.WAV, keep_seconds=None, where=where)
+        return heard.findings["join_click_excess"]
+
+    alone = await inspect(FFMPEG, write_wav(tmp_path / "rest.wav", rest), keep_seconds=None, clicks=True)
+    own_clicks = alone.measures.findings["own_clicks"]
+    assert await excess("without.wav", joined, 0.0) > 1
+    assert await excess("with.wav", joined, own_clicks) <= 1
+    joined[:, 30 * RATE] += 0.3
+    assert await excess("clicks.wav", joined, own_clicks) > 1
 
 
 async def test_joined_takes_are_judged_at_their_joins(tmp_path: Path) -> None:
