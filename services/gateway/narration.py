@@ -54,3 +54,10 @@ def narration_view(plan: Mapping[str, Any], made: Mapping[str, Any] | None) -> N
         effect=made.get("effect"),
         lines=spoken,
     )
+
+
+def narration_note(made: Mapping[str, Any]) -> str:
+    """How a segment's narration came out, in codes: for the run's log, which operators read too; no word of it."""
+    spoken = f"{len(made.get('spoken', ()))} of {made.get('lines_planned', 0)} lines"
+    reason = f" ({made['reason']})" if made.get("reason") else ""
+    return f"narration {made['state']}{reason}: {spoken}"

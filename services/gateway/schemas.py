@@ -212,7 +212,11 @@ class RunPage(Shape):
 
 
 class LogEntry(Shape):
-    """A change of status, or a step of an attempt; `notes` of an attempt's last step say in words what became of it."""
+    """A change of status, or a step of an attempt.
+
+    `notes` of an attempt's last step say in words what became of it; those of a narrated segment that is complete,
+    how its narration came out.
+    """
 
     at: datetime
     kind: Literal["status", "attempt"]

@@ -55,7 +55,8 @@ SELECT s.id, s.run_id, s.segment_index, s.metadata FROM parcours_segments s WHER
 """
 
 _HISTORY: Final = """
-SELECT h.changed_at, h.from_status, h.to_status, h.changed_by, s.id AS segment_id, s.segment_index
+SELECT h.changed_at, h.from_status, h.to_status, h.changed_by, s.id AS segment_id, s.segment_index,
+       CASE WHEN h.to_status = 'complete' THEN s.metadata -> 'narration' END AS narration
 FROM segment_history h JOIN parcours_segments s ON s.id = h.segment_id
 WHERE s.run_id = $1 ORDER BY h.id
 """

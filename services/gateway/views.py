@@ -12,7 +12,7 @@ from services.gateway.arc_schemas import ArcSegment, Correlation, MeasuredPoint,
 from services.gateway.details_schemas import SegmentDetails
 from services.gateway.domain import arc
 from services.gateway.domain.attempt_notes import attempt_notes
-from services.gateway.narration import narration_view
+from services.gateway.narration import narration_note, narration_view
 from services.gateway.schemas import LogEntry, Progress, RunSummary, RunView, SegmentView
 from services.gateway.storage import Row
 
@@ -118,6 +118,7 @@ def log_entries(history: Sequence[Row], attempts: Sequence[Row], *, for_operator
             event=row["to_status"],
             from_status=row["from_status"],
             by=row["changed_by"],
+            notes=[narration_note(row["narration"])] if row["narration"] else None,
         )
         for row in history
     ]

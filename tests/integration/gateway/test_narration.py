@@ -46,3 +46,8 @@ async def test_a_listener_is_told_what_was_spoken_and_whose_sound_is_under_it(
     assert (told["state"], told["reason"], told["voice"]) == ("partial", "voice_refused", "espeak-ng")
     assert told["lines"] == [{"text": LINES[1]["text"], "startMs": 40_000, "endMs": 42_500}]
     assert (told["effect"]["author"], told["effect"]["licence"]) == ("alice", "CC BY 4.0")
+    log = await edge.get(f"/v1/runs/{run.id}/log", headers=bearer(user))
+    noted = [entry for entry in log.json()["entries"] if entry["notes"]]
+    assert [(entry["segmentIndex"], entry["event"]) for entry in noted] == [(1, "complete")]
+    assert noted[0]["notes"] == ["narration partial (voice_refused): 1 of 2 lines"]
+    assert "Your breath" not in log.text
