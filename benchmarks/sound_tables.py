@@ -1,7 +1,7 @@
 """Owns how the proof of sound is told: tables of pieces, of journeys, of what tells presets apart, and the verdicts."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import permutations
 from statistics import fmean
 from typing import Any
 
@@ -9,15 +9,12 @@ from benchmarks.rig.report import Report, Table
 from benchmarks.sound_cells import Found
 from benchmarks.sound_journeys import LOUD_WINDOW, WINDOW, Journey
 from services.create.domain.presets import styles
+from tests.unit.composer.features import BY_SEVERAL, FAR_ENOUGH, STEPS, distance, features_of, journey_of
 
 TOLERANCE_LU = 0.5
 PEAK_BEFORE, PEAK_CODED = -1.5, -1.0
 LEAST_R = 0.9
-# What we take for a difference that is heard; tempo and brightness lie above the usual just noticeable ones.
-APART = {"bpm": 0.04, "notes_a_minute": 0.15, "centroid_hz": 0.05}
-NAMES = {"bpm": "tempo", "notes_a_minute": "notes", "centroid_hz": "brightness"}
-FRAME = ("mode", "chords", "metre")
-LEAST_DIFFERENCES = 2
+STYLE = "piano"  # in which whole journeys are held against each other, so that the timbre tells nothing
 
 
 def tell_cells(report: Report, made: Sequence[Found]) -> None:
@@ -165,55 +162,41 @@ def _r(value: float | None) -> str:
 
 
 def tell_presets(report: Report, made: Sequence[Found]) -> None:
-    """What tells presets apart: each with the one that is most like it."""
+    """What tells presets apart: how the 60 s are, and how far whole journeys of one style and seed lie apart."""
     keys = list(dict.fromkeys(one.preset for one in made))
     if len(keys) < 2:
         return
-    by_key = {key: [one for one in made if one.preset == key] for key in keys}
+    journeys = {key: features_of(journey_of(key, style=STYLE)) for key in keys}
+    apart = {pair: journeys[pair[0]].steps_to(journeys[pair[1]]) for pair in permutations(keys, 2)}
     table = Table(
-        f"what tells presets apart (means over the styles played); different: {_bounds()}, mode, chords, metre",
+        f"what tells presets apart: the 60 s, means over the styles played; whole journeys ({STYLE}) in just-heard "
+        f"steps by kind: {', '.join(f'{name} {step:g}' for name, step in STEPS.items())}",
         ("preset", "tempo planned / composed", "notes a minute", "pulses a minute", "brightness Hz by style",
-         "mode, chords, metre", "most like", "from which it differs by"),
+         "mode, chords, metre", "nearest journey", "steps to it", "kinds that differ by a step and more"),
     )  # fmt: skip
-    alike = []
     for key in keys:
-        other = min(
-            (each for each in keys if each != key), key=lambda each: len(differences(by_key[key], by_key[each]))
-        )
-        apart = differences(by_key[key], by_key[other])
-        mine = by_key[key]
+        other = min((each for each in keys if each != key), key=lambda each: distance(apart[key, each]))
+        mine = [one for one in made if one.preset == key]
         tempi = f"{fmean(one.planned_bpm for one in mine):.1f} / {_mean(mine, 'bpm'):.1f}"
         bright = ", ".join(f"{one.style} {one.features.get('centroid_hz', 0):.0f}" for one in mine)
         notes, pulses = (f"{_mean(mine, name):.0f}" for name in ("notes_a_minute", "pulses_a_minute"))
-        table.add(key, tempi, notes, pulses, bright, " ".join(mine[0].frame), other, ", ".join(apart))
+        steps = apart[key, other]
+        kinds = ", ".join(f"{name} {steps[name]:.1f}" for name in heard_kinds(steps))
+        frame = " ".join(mine[0].frame)
+        table.add(key, tempi, notes, pulses, bright, frame, other, f"{distance(steps):.1f}", kinds)
     report.tables.append(table)
-    for one, other in combinations(keys, 2):
-        if len(differences(by_key[one], by_key[other])) < LEAST_DIFFERENCES:
-            alike.append(f"{one} and {other}")
-    target = f"any two presets differ in at least {LEAST_DIFFERENCES} of these"
-    report.judge(target, not alike, "; ".join(alike) or f"all {len(keys) * (len(keys) - 1) // 2} pairs do")
+    report.judge(
+        f"any two presets lie ≥ {FAR_ENOUGH:g} just-heard steps apart, in ≥ {BY_SEVERAL} kinds",
+        all(distance(steps) >= FAR_ENOUGH and len(heard_kinds(steps)) >= BY_SEVERAL for steps in apart.values()),
+        f"at least {min(map(distance, apart.values())):.1f} steps, "
+        f"in {min(len(heard_kinds(steps)) for steps in apart.values())} kinds",
+    )
 
 
-def differences(one: Sequence[Found], other: Sequence[Found]) -> list[str]:
-    """By which of the numbers two presets differ, in the styles in which both were played."""
-    shared = {each.style for each in one} & {each.style for each in other}
-    mine = [each for each in one if each.style in shared] or list(one)
-    theirs = [each for each in other if each.style in shared] or list(other)
-    found = [
-        f"{NAMES[name]} {100 * (ratio - 1):+.0f} %"
-        for name, least in APART.items()
-        if (name != "centroid_hz" or shared)  # brightness of two styles does not compare
-        and (second := _mean(theirs, name)) > 0
-        and abs((ratio := _mean(mine, name) / second) - 1) >= least
-    ]
-    if (_mean(mine, "pulses_a_minute") > 0) != (_mean(theirs, "pulses_a_minute") > 0):
-        found.append("pulse")
-    return found + [name for name, a, b in zip(FRAME, one[0].frame, other[0].frame, strict=True) if a != b]
+def heard_kinds(steps: Mapping[str, float]) -> list[str]:
+    """What differs by a step and more, the largest first."""
+    return sorted((name for name, size in steps.items() if size >= 1), key=lambda name: -steps[name])
 
 
 def _mean(made: Sequence[Found], name: str) -> float:
     return fmean(one.features.get(name, 0.0) for one in made)
-
-
-def _bounds() -> str:
-    return ", ".join(f"{NAMES[name]} by {100 * least:g} %" for name, least in APART.items()) + ", pulse"

@@ -9,11 +9,12 @@ import pytest
 from benchmarks import composer, midi, sound
 from benchmarks.rig.errors import RigError
 from benchmarks.rig.sounds import watch
-from benchmarks.sound_cells import Found, tempo_of
+from benchmarks.sound_cells import tempo_of
 from benchmarks.sound_journeys import correlation, windows
-from benchmarks.sound_tables import differences
+from benchmarks.sound_tables import heard_kinds
 from services.composer.engine.notes import Note
 from services.composer.engine.plan import SAMPLE_RATE
+from tests.unit.composer.features import distance, features_of, journey_of
 
 
 def note(start: float, seconds: float, part: str, pitch: int = 60) -> Note:
@@ -57,15 +58,11 @@ def test_agreement_is_told_over_windows_and_not_where_the_plan_stands_still() ->
     assert correlation(plan[:6], plan[:6], 2, 0.5) is None, "three windows are no curve"
 
 
-def found(preset: str, bpm: float, notes: float, style: str = "piano", mode: str = "dorian") -> Found:
-    features = {"bpm": bpm, "notes_a_minute": notes, "pulses_a_minute": 0.0, "centroid_hz": 500.0}
-    return Found(preset, style, features=features, frame=[mode, "1-4-1-5", "4/4"])
-
-
-def test_presets_are_told_apart_by_what_is_heard() -> None:
-    one = [found("one", 60, 20)]
-    assert differences(one, [found("two", 61, 21)]) == []
-    assert differences(one, [found("two", 50, 10, mode="ionian")]) == ["tempo +20 %", "notes +100 %", "mode"]
+def test_presets_are_told_apart_in_just_heard_steps_and_by_the_kinds_that_reach_one() -> None:
+    assert heard_kinds({"bpm": 1.0, "tune": 2.5, "mode": 0.4}) == ["tune", "bpm"]
+    assert distance({"bpm": 3.0, "tune": 4.0}) == 5.0
+    one, again = (features_of(journey_of("panique-anxiete", style="piano")) for _ in range(2))
+    assert distance(one.steps_to(again)) == 0.0
 
 
 def test_all_eighty_pieces_are_played_and_each_preset_once_before_any_twice() -> None:

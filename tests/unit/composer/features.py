@@ -30,6 +30,8 @@ STEPS = {  # [C]: about what is heard when two pieces follow each other
     "tune": 2.0,  # steps of the scale between the tunes, on average
 }
 SAMPLED = (0.05, 0.5, 0.95)  # of the run
+FAR_ENOUGH = 4.0  # just-heard steps between two presets, all kinds together; the median of pairs is 14
+BY_SEVERAL = 3  # kinds that differ by a whole step
 
 
 @dataclass
@@ -52,6 +54,11 @@ class Features:
                 apart[kind] = math.hypot(*differences)
             apart[kind] /= STEPS[kind]
         return apart
+
+
+def distance(apart: dict[str, float]) -> float:
+    """All kinds together, in just-heard steps."""
+    return math.hypot(*apart.values())
 
 
 def journey_of(key: str, *, style: str | None = None, seed: int = 7, given: str | None = None) -> list[SegmentPlan]:

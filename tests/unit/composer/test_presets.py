@@ -5,10 +5,7 @@ from itertools import combinations
 import pytest
 
 from services.create.domain.presets import catalogue
-from tests.unit.composer.features import Features, features_of, journey_of
-
-FAR_ENOUGH = 4.0  # just-heard steps, all kinds together; the median of pairs is 14
-BY_SEVERAL = 3  # kinds that differ by a whole step
+from tests.unit.composer.features import BY_SEVERAL, FAR_ENOUGH, Features, distance, features_of, journey_of
 
 
 @pytest.fixture(scope="module")
@@ -17,10 +14,7 @@ def pieces() -> dict[str, Features]:
 
 
 def test_any_two_presets_lie_several_just_heard_steps_apart(pieces: dict[str, Features]) -> None:
-    distances = {
-        (one, other): sum(steps**2 for steps in pieces[one].steps_to(pieces[other]).values()) ** 0.5
-        for one, other in combinations(pieces, 2)
-    }
+    distances = {(one, other): distance(pieces[one].steps_to(pieces[other])) for one, other in combinations(pieces, 2)}
     nearest = min(distances, key=lambda pair: distances[pair])
     assert len(pieces) == 20
     assert distances[nearest] >= FAR_ENOUGH, nearest
