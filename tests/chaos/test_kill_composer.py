@@ -9,7 +9,7 @@ pytestmark = pytest.mark.renders
 
 async def test_kill_9_of_the_composer_in_the_middle_of_a_run() -> None:
     with stacks.stack(file_seconds=None, TIME_SCALE="0.5", PROVIDERS="composer", SUNO_API_KEY="") as stack:
-        stack.shorten(100.0, segments=3)
+        stack.shorten(70.0, segments=3)
         async with stack.listener() as client:
             run_id = (await stacks.create(client))["runId"]
             await stacks.in_the_middle(client, run_id)
