@@ -19,6 +19,7 @@ NAMES = (
     "composer",
     "sound",
     "narration",
+    "short_files",
 )
 
 

@@ -22,6 +22,7 @@ from benchmarks.rig.machine import Load, versions, watched_load
 from benchmarks.rig.options import Form, Options, make_parser, read
 from benchmarks.rig.report import Picture, Report, Table
 from benchmarks.rig.servers import Program, Rig, missing, open_rig
+from benchmarks.rig.stacks import profiled
 from benchmarks.webhook_load import STAGES
 from stack.embedded.ports import free_port
 from stack.embedded.processes import Running
@@ -33,8 +34,23 @@ CLOSED_CONNECTIONS: Final = 16
 OPEN_CONNECTIONS, OPEN_RATE = 64, 500.0
 MOST_PER_SECOND: Final = 8_000  # what is prepared for a closed loop
 WARM_SECONDS: Final = 2.0
+PROFILE_SECONDS: Final = 4.0  # of load around a profile: nothing of its beginning and end is looked at
 TARGET_RATE, TARGET_P99 = 2_500.0, 10.0  # webhooks/s, ms
 N8N_RATE: Final = 220.0  # webhook executions/s, its vendor's figure on 2 cores
+GROUPS: Final = {  # of the worker's profile, by a part of the innermost frame's file name
+    "asyncpg/": "asyncpg: the protocol of PostgreSQL",
+    "services/callback/domain": "understanding the body, deciding",
+    "services/callback/handlers": "gathering in lanes, what is written",
+    "services/callback/storage": "gathering in lanes, what is written",
+    "services/callback/routes": "our route: address, token, answer",
+    "prometheus_client/": "metrics",
+    "libs/common/metrics": "metrics",
+    "libs/common/": "shared middlewares, database, events",
+    "pydantic": "events as JSON",
+    "starlette/": "Starlette and FastAPI",
+    "fastapi/": "Starlette and FastAPI",
+    "uvicorn/": "uvicorn and httptools: HTTP",
+}
 CALLBACK: Final = "/callback?segment={segment}&token={token}"
 
 # One run, segment and attempt each, as create and generator leave them; ids as webhook_load makes them.
@@ -78,6 +94,7 @@ class Participant:
     fill: Callable[[str, int], Awaitable[None]] | None = None  # seed, number of attempts
     closed: list[Pass] = field(default_factory=list)
     opened: list[Pass] = field(default_factory=list)
+    profile: dict[str, float] | str = field(default_factory=dict)  # shares of the worker's time, or why there is none
 
     async def hear(self, seed: str, seconds: float, rate: float) -> Pass:
         """Fire webhooks for so many seconds."""
@@ -214,8 +231,21 @@ async def measure(options: Options) -> tuple[list[Participant], list[str], Load,
                 print(f"{each.name}, pass {number // max(1, len(participants)) + 1}", file=sys.stderr, flush=True)
                 each.closed.append(await each.hear(f"{options.seed}-{number}-closed-", options.seconds, 0))
                 each.opened.append(await each.hear(f"{options.seed}-{number}-open-", options.seconds, OPEN_RATE))
+            for each in participants:
+                if each.name == "ours":
+                    each.profile = await _profile(each, options, rig.folder)
         kept = await _kept(rig) if any(each.name == "ours" for each in participants) else {}
     return participants, left_out, load, kept
+
+
+async def _profile(ours: Participant, options: Options, folder: Path) -> dict[str, float] | str:
+    """What the worker's time goes to, in one more closed loop, which counts for nothing else."""
+    worker = ours.processes()["worker"][0].pid
+    firing = asyncio.create_task(ours.hear(f"{options.seed}-profile-", options.seconds + PROFILE_SECONDS, 0))
+    await asyncio.sleep(PROFILE_SECONDS / 2)
+    found = await profiled(worker, options.seconds, GROUPS, folder)
+    await firing
+    return found
 
 
 async def _kept(rig: Rig) -> dict[str, int]:
@@ -264,6 +294,7 @@ def report(
     ]
     ours = next((each for each in participants if each.name == "ours"), None)
     if ours is not None:
+        _tell_profile(told, ours)
         _judge(told, ours, participants, kept)
     told.picture = Picture(lambda axes: _draw(axes, participants), "webhooks a second, durable before the answer")
     return told
@@ -280,6 +311,18 @@ def _processors(participants: list[Participant]) -> Table:
         for who, microseconds in parts.items():
             table.add(each.name, who, f"{microseconds:.0f}", f"{sum(parts.values()):.0f}")
     return table
+
+
+def _tell_profile(told: Report, ours: Participant) -> None:
+    if isinstance(ours.profile, str):
+        told.notes.append(f"no profile of the worker: {ours.profile}")
+        return
+    worker = spread([p.processor["worker"] for p in ours.closed]).median
+    title = f"what our worker's {worker:.0f} µs a webhook go to; looked at in a closed loop of its own"
+    table = Table(title, ["what", "share", "µs a webhook"])
+    for name, share in ours.profile.items():
+        table.add(name, f"{100 * share:.0f} %", f"{share * worker:.0f}")
+    told.tables.append(table)
 
 
 def _plain(each: Participant) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from benchmarks.peers import running
 from benchmarks.rig.figures import percentile, spread, turns
 from benchmarks.rig.options import Form, Options, make_parser, read
 from benchmarks.rig.report import Report, Table
+from benchmarks.rig.stacks import OTHER, shares
 from benchmarks.world import MICROSECONDS, Shape, World, by_run, due_offsets, earliest_due, listen, play, terms
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -216,3 +217,9 @@ def test_the_largest_number_that_is_carried_is_found_by_halving() -> None:
 def test_a_peer_that_is_not_installed_says_what_to_type() -> None:
     peer = running.Peer("nobody", "", "nobody", ("a_module_that_is_nowhere",))
     assert peer.lacks() == "a_module_that_is_nowhere not installed (make setup-bench)"
+
+
+def test_a_look_at_a_stack_counts_for_the_innermost_frame_that_has_a_group() -> None:
+    stacks = "run (uvicorn/server.py);write (asyncpg/pool.py);encode (json/x.py) 6\nrun (uvicorn/server.py) 3\nidle (x.py) 1\n"
+    groups = {"asyncpg/": "database", "uvicorn/": "HTTP"}
+    assert shares(stacks, groups) == {"database": 0.6, "HTTP": 0.3, OTHER: 0.1}
