@@ -101,9 +101,17 @@ class Participant:
 
     async def hear(self, seed: str, seconds: float, rate: float) -> Pass:
         """Fire webhooks for so many seconds."""
-        attempts = int(seconds * (rate or MOST_PER_SECOND) / len(STAGES)) + 100
+        await self.prepare(seed, seconds, rate)
+        return await self.fire(seed, seconds, rate)
+
+    async def prepare(self, seed: str, seconds: float, rate: float) -> None:
+        """Let there be attempts that the webhooks of `seed` are news of."""
         if self.fill is not None:
-            await self.fill(seed, attempts)
+            await self.fill(seed, _attempts(seconds, rate))
+
+    async def fire(self, seed: str, seconds: float, rate: float) -> Pass:
+        """The webhooks alone."""
+        attempts = _attempts(seconds, rate)
         connections = OPEN_CONNECTIONS if rate else CLOSED_CONNECTIONS
         job = {"port": self.port, "target": self.target, "seed": seed, "begin": 1, "attempts": attempts}
         job |= {"connections": connections, "seconds": seconds, "rate": rate}
@@ -115,6 +123,10 @@ class Participant:
         processor["load generator"] = found["processor_seconds"] / max(1, answered) * 1e6
         lost = found["refused"] + found["unanswered"] + found["skipped"]
         return Pass(answered / found["seconds"], found["times"], answered, lost, processor)
+
+
+def _attempts(seconds: float, rate: float) -> int:
+    return int(seconds * (rate or MOST_PER_SECOND) / len(STAGES)) + 100
 
 
 async def _fire(job: dict[str, Any]) -> dict[str, Any]:
@@ -244,7 +256,9 @@ async def measure(options: Options) -> tuple[list[Participant], list[str], Load,
 async def _profile(ours: Participant, options: Options, folder: Path) -> dict[str, float] | str:
     """What the worker's time goes to, in one more closed loop, which counts for nothing else."""
     worker = ours.processes()["worker"][0].pid
-    firing = asyncio.create_task(ours.hear(f"{options.seed}-profile-", options.seconds + PROFILE_SECONDS, 0))
+    seed, seconds = f"{options.seed}-profile-", options.seconds + PROFILE_SECONDS
+    await ours.prepare(seed, seconds, 0)
+    firing = asyncio.create_task(ours.fire(seed, seconds, 0))
     await asyncio.sleep(PROFILE_SECONDS / 2)
     found = await profiled(worker, options.seconds, GROUPS, folder)
     await firing
