@@ -16,7 +16,7 @@ from services.archiver.domain.narration import LASTING, Line, Place, Script, Sta
 from services.archiver.handlers.labelling import label_of_mix, tagging
 from services.archiver.handlers.tools import Tools
 from services.archiver.sound.coding import Formed
-from services.archiver.sound.effects import write_own, write_recording
+from services.archiver.sound.effects import begin_elsewhere, write_own, write_recording
 from services.archiver.sound.mixing import MUSIC_BED_GAIN_DB, Mix, Stems, mix
 from services.archiver.sound.speech import Spoken, read_spoken, write_stem
 from services.archiver.storage import Order
@@ -60,6 +60,7 @@ async def narrate(order: Order, formed: Formed, mode: Mode, *, folder: Path, too
     voice_tag, mark = label_of_mix(order, formed.parts, tools.speaker.name)
     try:
         effect, credit = await _find_effect(script, folder, tools)
+        await asyncio.to_thread(begin_elsewhere, effect, order.segment_index)
         stems = Stems(formed.path, effect, formed.measures.samples, last=bool(order.plan.get("last", False)))
         stems = replace(stems, tag=tagging(order)(formed.parts), voice_tag=voice_tag)
         made, voice, rows = await _mix(stems, voice, mode, folder=folder, tools=tools)

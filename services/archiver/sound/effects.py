@@ -23,6 +23,7 @@ SWELLS: Final = 4  # of the sea in its loop: six a minute
 DROPS: Final = 2400  # of rain in its loop: sixty a second, none stands out
 DROP_SAMPLES: Final = 1200  # 27 ms
 SAMPLE_BYTES: Final = 8  # stereo floats
+_GOLDEN: Final = 0.618034  # its multiples lie far apart, however many there are
 
 Floats = NDArray[np.float32]
 
@@ -55,6 +56,12 @@ async def write_recording(program: Path, path: Path, into: Path) -> None:
     loop = samples[:-seam].copy()
     loop[:seam] = loop[:seam] * rise + samples[-seam:] * rise[::-1]
     _write(into, loop)
+
+
+def begin_elsewhere(loop: Path, index: int) -> None:
+    """Let the segment of this index begin at a place of the loop of its own: each would begin with the same wave."""
+    samples = np.fromfile(loop, "<f4").reshape(-1, 2)
+    _write(loop, np.roll(samples, -round(index * _GOLDEN % 1 * len(samples)), axis=0))
 
 
 def _levelled(sound: Sound) -> Floats:

@@ -2,16 +2,19 @@
 
 import subprocess
 from dataclasses import replace
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from services.archiver.domain import gate
+from services.archiver.domain.form import JOIN_SECONDS
 from services.archiver.domain.gate import Mode
 from services.archiver.domain.narration import Effect
 from services.archiver.handlers.narrating import narrate
 from services.archiver.sound.coding import Formed
+from services.archiver.sound.effects import LOOP_SECONDS, begin_elsewhere, write_own
 from services.archiver.sound.loudness import decode, gated_lufs
 from services.archiver.sound.measure import inspect
 from services.archiver.sound.mixing import THRESHOLD, mix
@@ -55,6 +58,26 @@ async def test_the_mix_lies_sample_for_sample_over_its_music(tmp_path: Path, mus
     one, other = (np.fft.rfft(sound[piece].astype(float)) for sound in whole)
     lags = np.fft.irfft(other * np.conj(one))
     assert int(np.argmax(lags)) == 0
+
+
+async def test_each_segments_sea_begins_at_a_place_of_its_own_in_one_loop(tmp_path: Path) -> None:
+    await write_own(FFMPEG, "sea", tmp_path / "sea")
+    loop = np.fromfile(tmp_path / "sea", "<f4").reshape(-1, 2)
+    begins = []
+    for index in range(6):
+        (path := tmp_path / f"{index}").write_bytes((tmp_path / "sea").read_bytes())
+        begin_elsewhere(path, index)
+        turned = np.fromfile(path, "<f4").reshape(-1, 2)
+        [place] = np.flatnonzero((loop == turned[0]).all(axis=1))
+        assert (np.roll(turned, place, axis=0) == loop).all()
+        begins.append(place / len(loop))
+    assert begins[0] == 0
+    assert min(_apart(*pair) for pair in pairwise(begins)) * LOOP_SECONDS > 2 * JOIN_SECONDS
+    assert min(_apart(*pair) for pair in combinations(begins, 2)) * LOOP_SECONDS > 3
+
+
+def _apart(one: float, other: float) -> float:
+    return min((one - other) % 1, (other - one) % 1)
 
 
 async def test_music_too_loud_for_the_voice_is_ducked_deeper_by_fifths(tmp_path: Path, music: Path) -> None:
