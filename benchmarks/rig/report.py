@@ -173,7 +173,9 @@ def _circumstances(plain: Mapping[str, Any]) -> str:
 
 
 def _arguments() -> str:
-    return "".join(f" {shlex.quote(argument)}" for argument in sys.argv[1:])
+    """As they were typed, but for where things lie on this machine."""
+    shown = ("CHECKOUT" if argument.startswith("/") else shlex.quote(argument) for argument in sys.argv[1:])
+    return "".join(f" {argument}" for argument in shown)
 
 
 def _word(held: bool | None) -> str:  # noqa: FBT001 - a verdict is a yes or no
