@@ -25,9 +25,10 @@ PLAYABLE = timedelta(seconds=150)  # G, as in the runner's settings
 SEGMENT_SECONDS = 180.0
 QUEUED_WITHIN_SECONDS = 120.0
 
+# Many runs in one transaction; each begins at a time of its own all the same, since one person hears one at a time.
 _RUN = """
-INSERT INTO parcours_runs (id, user_id, preset_key, strategy, plan)
-VALUES ($1, $2, 'panique-anxiete', $3, jsonb_build_object('total_seconds', $4::float))
+INSERT INTO parcours_runs (id, user_id, preset_key, strategy, plan, created_at)
+VALUES ($1, $2, 'panique-anxiete', $3, jsonb_build_object('total_seconds', $4::float), clock_timestamp())
 """
 _SEGMENTS = """
 INSERT INTO parcours_segments (run_id, segment_index, title, plan)
