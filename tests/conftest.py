@@ -21,10 +21,7 @@ from tests import components
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported: its threads spin beside the tests
 UNIT = Path(__file__).parent / "unit"
 WHOLE_STACKS = ("tests/e2e/", "tests/chaos/", "tests/integration/stack/")
-SECOND_LANE = (
-    *("tests/e2e/provider/", "tests/e2e/test_operators_checklist.py"),
-    *("tests/chaos/test_kill_composer.py", "tests/integration/stack/"),
-)
+SECOND_LANE = ("tests/e2e/provider/", "tests/integration/stack/", "tests/chaos/test_kill_composer.py")
 """About half of the whole stacks by time."""
 _network = {"forbidden": False}
 _told_by_workers: set[str] = set()
@@ -51,7 +48,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Of all workers two run whole stacks, one after the other: a third stack at once starves clocks at ×1/20."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only there when it asks
 
-    class TwoLanesOfStacks(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    class TwoLanesOfStacks(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             if not nodeid.startswith(WHOLE_STACKS):
                 return str(super()._split_scope(nodeid))
