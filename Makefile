@@ -59,7 +59,7 @@ demo: setup
 ## test: run all tests against real PostgreSQL, Kafka and S3; options by ARGS="tests/unit -x"
 .PHONY: test
 test: setup-test
-	@$(PY) -m pytest -n 4 --dist loadscope --no-loadscope-reorder $(ARGS)
+	@$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 ## bench: run all benchmarks in their short form; the whole (hours) by FULL=1, some by ARGS="quota listeners"
 .PHONY: bench

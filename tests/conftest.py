@@ -20,9 +20,6 @@ from tests import components
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported: its threads spin beside the tests
 UNIT = Path(__file__).parent / "unit"
-WHOLE_STACKS = ("tests/e2e/", "tests/chaos/", "tests/integration/stack/")
-SECOND_LANE = ("tests/e2e/provider/", "tests/integration/stack/", "tests/chaos/test_kill_composer.py")
-"""About half of the whole stacks by time."""
 _network = {"forbidden": False}
 _told_by_workers: set[str] = set()
 
@@ -43,26 +40,13 @@ def pytest_testnodedown(node: Any) -> None:
     _told_by_workers.update(getattr(node, "workeroutput", {}).get("components", []))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of all workers two run whole stacks, one after the other: a third stack at once starves clocks at ×1/20."""
-    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only there when it asks
-
-    class TwoLanesOfStacks(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            if not nodeid.startswith(WHOLE_STACKS):
-                return str(super()._split_scope(nodeid))
-            return f"whole stacks {1 + nodeid.startswith(SECOND_LANE)}"
-
-    return TwoLanesOfStacks(config, log) if config.getvalue("dist") == "loadscope" else None
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole stacks first: with several workers the longest must not be begun last. Sorting keeps the shuffle."""
-    items.sort(key=lambda item: not item.nodeid.startswith(WHOLE_STACKS))
+    """Whole stacks first: with several workers the longest files must not be begun last. Sorting keeps the shuffle."""
+    whole = {"chaos", "e2e"}
+    items.sort(key=lambda item: not whole & set(item.path.parts))
     for item in items:
-        if item.nodeid.startswith(WHOLE_STACKS):
+        if whole & set(item.path.parts):
             item.add_marker(pytest.mark.timeout(900))
 
 
