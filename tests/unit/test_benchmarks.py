@@ -220,6 +220,7 @@ def test_a_peer_that_is_not_installed_says_what_to_type() -> None:
 
 
 def test_a_look_at_a_stack_counts_for_the_innermost_frame_that_has_a_group() -> None:
-    stacks = "run (uvicorn/server.py);write (asyncpg/pool.py);encode (json/x.py) 6\nrun (uvicorn/server.py) 3\nidle (x.py) 1\n"
+    writing = "run (uvicorn/server.py);write (asyncpg/pool.py);encode (json/x.py)"
+    stacks = f"{writing} 6\nrun (uvicorn/server.py) 3\nidle (x.py) 1\n"
     groups = {"asyncpg/": "database", "uvicorn/": "HTTP"}
     assert shares(stacks, groups) == {"database": 0.6, "HTTP": 0.3, OTHER: 0.1}
