@@ -24,7 +24,7 @@ def start(loops: Loops, resources: Resources) -> None:
         "expired": sweep_expired,
         "surplus": sweep_surplus,
         "prices": sweep_prices,
+        "overdue": sweep_overdue,
     }.items():
         loops.add(name, partial(sweep, resources), every=clock.sweep_every)
     loops.add("webhook-keys", partial(sweep_webhook_keys, resources), every=clock.keys_look)
-    loops.add("overdue", partial(sweep_overdue, resources), every=clock.lookup_gap)

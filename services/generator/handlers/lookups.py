@@ -22,19 +22,23 @@ _log = structlog.get_logger()
 async def sweep_overdue(resources: Resources) -> bool:
     """Look one attempt up whose next stage is late, and tell the callback what was found; true when one was.
 
-    All providers share one pace. Whose turn is first is chance, or the first of them, all late, would leave none to the
-    others.
+    All providers share one pace, which is kept here: after one there may be another. Whose turn is first is chance, or
+    the first of them, all late, would leave none to the others.
     """
+    found = False
     for provider in random.sample(resources.roster.order, len(resources.roster.order)):
         poll_id = uuid4()
         with contextlib.suppress(_NoSlotError):
             attempt, slot_no = await _next_attempt(resources, provider, poll_id)
             if attempt is not None and attempt.provider_task_id is not None:
+                found = True
                 finding = await _look_up(resources, attempt, attempt.provider_task_id)
                 if slot_no is not None and finding.state != "unknown":  # else nobody read a reply: the lease ends it
                     async with resources.database.connection() as connection:
                         await accounts.return_slot(connection, attempt.account, slot_no, poll_id)
-    return False
+    if found:
+        await asyncio.sleep(resources.clock.lookup_gap)
+    return found
 
 
 class _NoSlotError(Exception):
