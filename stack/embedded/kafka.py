@@ -46,8 +46,6 @@ auto.create.topics.enable=false
 # A restart after kill -9 waits for the dead broker's session: 5 s instead of 13 s with the default of 9 s.
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
-# No record twice a second that says that nothing happened: a fifth of what an idle broker does.
-metadata.max.idle.interval.ms=0
 """
 
 
