@@ -21,7 +21,7 @@ from benchmarks.rig.figures import number, percentile, spread, turns
 from benchmarks.rig.machine import versions, watched_load
 from benchmarks.rig.options import Form, Options, make_parser, read
 from benchmarks.rig.report import Picture, Report, Table
-from benchmarks.rig.servers import Rig, SimulatorProcess, open_rig
+from benchmarks.rig.servers import Rig, SimulatorProcess, end_at_once, open_rig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -199,7 +199,7 @@ class Runner:
             first = await self._until_left(queue, wanted, began + self._seconds)
         finally:
             for worker in workers:
-                worker.kill()
+                end_at_once(worker)
         await queue.forget()
         return Outcome(one, waits(first, began, len(wanted)), _rejected(simulator))
 

@@ -21,7 +21,7 @@ from benchmarks.rig.figures import spread, turns
 from benchmarks.rig.machine import versions, watched_load
 from benchmarks.rig.options import Form, Options, make_parser, read
 from benchmarks.rig.report import Picture, Report, Table
-from benchmarks.rig.servers import Rig, SimulatorProcess, open_rig
+from benchmarks.rig.servers import Rig, SimulatorProcess, end_at_once, open_rig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -193,7 +193,7 @@ class Runner:
             await _sleep_until(began + seconds + 1)
         finally:
             for worker in workers:
-                worker.kill()
+                end_at_once(worker)
         if peer.redis:
             await running.forget(place)
         return self._outcome(one, simulator, None)

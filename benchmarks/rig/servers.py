@@ -179,6 +179,17 @@ def _end(running: Running) -> None:
     if running.process.poll() is not None:  # ended before: its number may be anybody's by now
         return
     running.stop()
+    _kill_group(running)
+
+
+def end_at_once(running: Running) -> None:
+    """End it at once, and whatever it has started itself."""
+    if running.process.poll() is None:
+        _kill_group(running)
+        running.kill()
+
+
+def _kill_group(running: Running) -> None:
     with contextlib.suppress(ProcessLookupError):  # each process of the rig leads a group of its own
         os.killpg(running.pid, signal.SIGKILL)
 
