@@ -174,7 +174,7 @@ def _circumstances(plain: Mapping[str, Any]) -> str:
 
 def _arguments() -> str:
     """As they were typed, but for where things lie on this machine."""
-    shown = ("CHECKOUT" if argument.startswith("/") else shlex.quote(argument) for argument in sys.argv[1:])
+    shown = ("PATH" if argument.startswith("/") else shlex.quote(argument) for argument in sys.argv[1:])
     return "".join(f" {argument}" for argument in shown)
 
 

@@ -16,7 +16,7 @@ from benchmarks.peers import running
 from benchmarks.rig.figures import percentile, spread, turns
 from benchmarks.rig.options import Form, Options, make_parser, read
 from benchmarks.rig.report import Report, Table
-from benchmarks.rig.stacks import OTHER, shares
+from benchmarks.rig.sampling import OTHER, shares
 from benchmarks.world import MICROSECONDS, Shape, World, by_run, due_offsets, earliest_due, listen, play, terms
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -76,7 +76,7 @@ async def measure(
 ) -> Measures:
     """Decode a file of a known container to its end; raises `GiveUp(DECODE_FAILED)`.
 
-    `where` tells of a file of ours what is joined and faded in it.
+    `where` tells of a file of ours what is joined and faded in it; `clicks` as `inspect` does.
     """
     clicks = clicks or (where is not None and bool(where.joins))
     listener = Listener(keep_seconds, clicks=clicks, beat=near_bpm is not None)
