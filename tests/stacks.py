@@ -239,11 +239,13 @@ async def create(client: httpx.AsyncClient, **changes: object) -> dict[str, Any]
     return created
 
 
-async def until(look: Callable[[], Awaitable[bool]], seconds: float = RUN_SECONDS, what: str = "it") -> None:
-    """Look again and again, within a bound."""
+async def until(
+    look: Callable[[], Awaitable[bool]], seconds: float = RUN_SECONDS, what: str = "it", seen: object = ""
+) -> None:
+    """Look again and again, within a bound; `seen` is what the last look saw."""
     deadline = time.monotonic() + seconds
     while not await look():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s"
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s {seen}"
         await asyncio.sleep(0.25)  # a look costs the stack some of what it is to be seen doing
 
 
@@ -265,7 +267,7 @@ async def ready(client: httpx.AsyncClient, run_id: str, seconds: float = RUN_SEC
         last.update(await snapshot(client, run_id))
         return last.get("status") == "ready"
 
-    await until(look, seconds, f"run ready (last seen: {last})")
+    await until(look, seconds, "run ready", last)
     return last
 
 
@@ -315,7 +317,7 @@ async def holds(stack: Stack) -> dict[str, int]:
     async with stack.database() as connection:
         found = await invariants(connection)
     judged = {name: found[name] for name in found if name != "further_attempts"}
-    assert judged == dict.fromkeys(judged, 0)
+    assert not any(judged.values()), judged
     return found
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,11 +80,17 @@ class EmbeddedKafka:
         return self.folder / "data"
 
     def prepare(self) -> None:
-        """Write its settings, and format its folder if that is empty; what is there is kept."""
+        """Write its settings, and format its folder if that is empty; a broker's data are kept.
+
+        What is there without the file that every broker's data have is put aside: with it none would ever start again.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._settings().write_text(self._text(self.logs))
-        if not (self.logs.exists() and any(self.logs.iterdir())):
-            self._format()
+        if self.logs.exists() and any(self.logs.iterdir()):
+            if (self.logs / "meta.properties").exists():
+                return
+            self.logs.rename(self.folder / f"unusable-{time.time_ns()}")
+        self._format()
 
     def argv(self) -> list[str]:
         return [*self._java(), *self.java_options, "kafka.Kafka", str(self._settings())]

@@ -76,6 +76,18 @@ async def test_an_emptied_folder_is_formatted_anew(folder: Path, start: Start) -
     assert cluster_id(server) != before
 
 
+async def test_data_that_no_broker_would_start_with_are_put_aside(folder: Path, start: Start) -> None:
+    server = kafka(folder / "kafka")
+    server.prepare()
+    before = cluster_id(server)
+    (server.logs / "meta.properties").unlink()  # as when somebody empties the folder while the broker starts
+    (server.logs / "run.created-0").mkdir()
+    await start(server)
+    assert cluster_id(server) != before
+    [aside] = server.folder.glob("unusable-*")
+    assert (aside / "run.created-0").exists()
+
+
 def test_no_cluster_id_reads_as_an_option() -> None:
     ids = {_new_cluster_id() for _ in range(1000)}
     assert len(ids) == 1000
@@ -142,8 +154,7 @@ def test_a_start_cache_that_does_not_fit_is_left_unused(folder: Path, monkeypatc
 
 def test_a_start_cache_that_is_damaged_is_left_unused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = start_cache()
-    if not made.exists():
-        pytest.skip("no start cache here to damage: `make setup` makes one")
+    assert made.exists(), "no start cache here to damage: `make setup` makes one"
     damaged = folder / "damaged.aot"
     shutil.copyfile(made, damaged)
     with damaged.open("r+b") as file:
