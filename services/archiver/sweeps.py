@@ -114,8 +114,9 @@ class Lane:
 
 async def sweep_missing(database: Database, time_scale: float) -> bool:
     """Insert the jobs of delivered attempts that have none: their event was lost with a broker."""
-    async with database.transaction(Channel.ARCHIVE) as connection:
+    async with database.transaction() as connection:
         inserted = await storage.sweep_delivered(connection, MISSING_SECONDS * time_scale)
     if inserted:
+        database.wake(Channel.ARCHIVE)
         _log.warning("archive_jobs_missing", inserted=inserted)
     return False

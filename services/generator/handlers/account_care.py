@@ -61,13 +61,18 @@ async def close(
 
 async def check_breaker(resources: Resources, account: str) -> None:
     """Close the account for one probe interval when its last calls say so."""
-    async with resources.database.transaction(Channel.QUEUE) as connection:
-        if await accounts.is_closed(connection, account):
+    async with resources.database.connection() as connection:
+        if not await _is_tripped(connection, resources, account):
             return
-        rows = await accounts.last_calls(connection, account)
-        recent = [breaker.Call(failed=row["failed"], age_seconds=row["age_seconds"]) for row in rows]
-        if breaker.is_tripped(recent, resources.clock.breaker_within):
+    async with resources.database.transaction(Channel.QUEUE) as connection:
+        if not await accounts.is_closed(connection, account) and await _is_tripped(connection, resources, account):
             await close(connection, resources, account, "breaker", resources.clock.probe_every)
+
+
+async def _is_tripped(connection: Connection, resources: Resources, account: str) -> bool:
+    rows = await accounts.last_calls(connection, account)
+    recent = [breaker.Call(failed=row["failed"], age_seconds=row["age_seconds"]) for row in rows]
+    return breaker.is_tripped(recent, resources.clock.breaker_within)
 
 
 async def ask_balance(resources: Resources, account: str) -> float | None:

@@ -20,9 +20,7 @@ async def sweep_bridges(resources: Resources) -> bool:
     if bridge is None:
         return False
     await _repoint(resources, bridge)
-    for provider in resources.roster.known.values():
-        if provider.name != bridge.name:
-            await _accompany(resources, provider, bridge)
+    await _accompany(resources, bridge)
     return False
 
 
@@ -44,15 +42,18 @@ async def _repoint(resources: Resources, bridge: Provider) -> None:
         _log.warning("bridged", provider=bridge.name, rows=len(moved))
 
 
-async def _accompany(resources: Resources, provider: Provider, bridge: Provider) -> None:
+async def _accompany(resources: Resources, bridge: Provider) -> None:
     clock = resources.clock
+    late = {
+        provider.name: (provider.first_seconds + clock.late, provider.complete_seconds + clock.late)
+        for provider in resources.roster.known.values()
+        if provider.name != bridge.name
+    }
     async with resources.database.connection() as connection:
         rows = await attempts.to_bridge(
             connection,
-            provider.name,
+            late,
             bridge.name,
-            first=provider.first_seconds + clock.late,
-            complete=provider.complete_seconds + clock.late,
             expected_playable=clock.expected_playable,
             within=clock.bridge_within,
             troubled=clock.troubled,

@@ -24,18 +24,20 @@ async def sweep_unanswered(resources: Resources) -> bool:
     """One round: what a crash or a lost reply left at rank 1. Balances are asked last: nobody waits for evidence."""
     clock = resources.clock
     evidence: dict[str, dict[UUID, str]] = defaultdict(dict)
-    for provider in resources.roster.known.values():
-        # What costs nothing need not wait for its adoption.
-        adopt = max(clock.adopt, clock.ambiguous_after) if provider.paid else clock.ambiguous_after
-        async with resources.database.connection() as connection:
-            rows = await attempts.unanswered(connection, provider.name, clock.ambiguous_after, adopt)
-        for row in rows:
-            if row["is_unadopted"]:
-                account, name = await _ask_again(resources, provider, row["id"]), "credits_when_resent"
-            else:
-                account, name = await _mark(resources, provider, row["id"]), "credits_when_ambiguous"
-            if account is not None:
-                evidence[account][row["id"]] = name
+    adopt = {  # what costs nothing need not wait for its adoption
+        provider.name: max(clock.adopt, clock.ambiguous_after) if provider.paid else clock.ambiguous_after
+        for provider in resources.roster.known.values()
+    }
+    async with resources.database.connection() as connection:
+        rows = await attempts.unanswered(connection, clock.ambiguous_after, adopt)
+    for row in rows:
+        provider = resources.roster.provider(row["provider"])
+        if row["is_unadopted"]:
+            account, name = await _ask_again(resources, provider, row["id"]), "credits_when_resent"
+        else:
+            account, name = await _mark(resources, provider, row["id"]), "credits_when_ambiguous"
+        if account is not None:
+            evidence[account][row["id"]] = name
     await asyncio.gather(*(note_balance(resources, account, notes) for account, notes in evidence.items()))
     return False
 

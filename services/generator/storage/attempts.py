@@ -121,11 +121,12 @@ async def resent_before(connection: Connection, attempt: Attempt) -> bool:
 
 FROM_THE_START: Final = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))  # before the first page
 _UNANSWERED: Final = """
-SELECT t.id, t.dispatched_at < clock_timestamp() - $2::interval AS is_unadopted
+SELECT t.id, t.provider, t.dispatched_at < clock_timestamp() - p.adopt AS is_unadopted
 FROM segment_attempts t JOIN parcours_segments s ON s.id = t.segment_id
-WHERE t.alive AND t.rank = 1 AND s.status <> 'complete' AND t.provider = $3
+JOIN unnest($2::text[], $3::interval[]) AS p (provider, adopt) ON p.provider = t.provider
+WHERE t.alive AND t.rank = 1 AND s.status <> 'complete'
   AND (t.ambiguous_at IS NOT NULL OR t.dispatched_at < clock_timestamp() - $1::interval)
-  AND (t.ambiguous_at IS NULL OR t.dispatched_at < clock_timestamp() - $2::interval)
+  AND (t.ambiguous_at IS NULL OR t.dispatched_at < clock_timestamp() - p.adopt)
 ORDER BY t.dispatched_at LIMIT 50
 """
 # One attempt a turn, and none if any was asked for within the gap: at most 1/s over all generators (the advisory lock
@@ -160,12 +161,13 @@ ORDER BY t.dispatched_at, t.id LIMIT 50
 # while; or an accepted attempt failed before this one; or the archiver tries in vain to fetch what was delivered.
 _TO_BRIDGE: Final = """
 SELECT t.segment_id, s.run_id FROM segment_attempts t JOIN parcours_segments s ON s.id = t.segment_id
-WHERE t.alive AND t.provider = $1 AND s.status IN ('queued', 'generating', 'first')
+JOIN unnest($1::text[], $2::interval[], $3::interval[]) AS p (provider, first, complete) ON p.provider = t.provider
+WHERE t.alive AND s.status IN ('queued', 'generating', 'first')
   AND s.due_at + CASE WHEN s.segment_index = 0 OR s.due_at <= s.requested_at THEN interval '0' ELSE $4::interval END
     <= clock_timestamp() + $5::interval
   AND (t.rank = 1 AND t.ambiguous_at IS NOT NULL
     OR t.rank <= 3
-      AND clock_timestamp() > t.dispatched_at + CASE WHEN t.rank <= 2 THEN $2::interval ELSE $3::interval END
+      AND clock_timestamp() > t.dispatched_at + CASE WHEN t.rank <= 2 THEN p.first ELSE p.complete END
     OR t.rank = 1 AND s.requested_at < clock_timestamp() - $7::interval AND EXISTS (
       SELECT FROM segment_attempts b WHERE b.segment_id = s.id AND b.outcome = 'refused'
         AND b.dispatched_at >= s.requested_at AND b.error_code <> 'transport_too_late')
@@ -210,10 +212,13 @@ async def price(connection: Connection, attempt_id: UUID, cost: float) -> bool:
     return await connection.fetchval(_PRICE, attempt_id, cost) is not None
 
 
-async def unanswered(connection: Connection, provider: str, after: float, adopt: float) -> list[asyncpg.Record]:
-    """Attempts without a reply that are to be marked, or (is_unadopted) have waited long enough."""
-    spans = timedelta(seconds=after), timedelta(seconds=adopt)
-    return list(await connection.fetch(_UNANSWERED, *spans, provider))
+async def unanswered(connection: Connection, after: float, adopt: Mapping[str, float]) -> list[asyncpg.Record]:
+    """Attempts without a reply that are to be marked, or (is_unadopted) have waited long enough: id, provider.
+
+    `adopt`: the seconds that are long enough, of each provider.
+    """
+    spans = [timedelta(seconds=seconds) for seconds in adopt.values()]
+    return list(await connection.fetch(_UNANSWERED, timedelta(seconds=after), list(adopt), spans))
 
 
 async def next_to_look_up(
@@ -246,21 +251,23 @@ async def silent(
 
 async def to_bridge(
     connection: Connection,
-    provider: str,
+    late: Mapping[str, tuple[float, float]],
     bridge: str,
     *,
-    first: float,
-    complete: float,
     expected_playable: float,
     within: float,
     troubled: float,
     stored: float,
     stored_heard: float,
 ) -> list[asyncpg.Record]:
-    """Segments that the bridging provider should make beside a live attempt of `provider`: segment_id, run_id."""
-    spans = [timedelta(seconds=seconds) for seconds in (first, complete, expected_playable, within)]
+    """Segments that the bridging provider should make beside a live attempt of another one: segment_id, run_id.
+
+    `late`: by provider, seconds after which its first stage and its file are late.
+    """
+    first, complete = ([timedelta(seconds=pair[stage]) for pair in late.values()] for stage in range(2))
+    soon = [timedelta(seconds=seconds) for seconds in (expected_playable, within)]
     more = [timedelta(seconds=seconds) for seconds in (troubled, stored, stored_heard)]
-    return list(await connection.fetch(_TO_BRIDGE, provider, *spans, bridge, *more))
+    return list(await connection.fetch(_TO_BRIDGE, list(late), first, complete, *soon, bridge, *more))
 
 
 async def mark_surplus(connection: Connection, settled: float) -> list[asyncpg.Record]:
