@@ -20,6 +20,7 @@ from tests import components
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported: its threads spin beside the tests
 UNIT = Path(__file__).parent / "unit"
+LONGEST = ("chaos", "e2e", "integration", "archiver")  # whole stacks, servers, sound; what is left takes seconds a file
 _network = {"forbidden": False}
 _told_by_workers: set[str] = set()
 
@@ -42,11 +43,10 @@ def pytest_testnodedown(node: Any) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole stacks first: with several workers the longest files must not be begun last. Sorting keeps the shuffle."""
-    whole = {"chaos", "e2e"}
-    items.sort(key=lambda item: not whole & set(item.path.parts))
+    """The longest files first: what several workers begin last must be short. Sorting keeps the shuffle within each."""
+    items.sort(key=lambda item: min((place for place, part in enumerate(LONGEST) if part in item.path.parts), default=9))
     for item in items:
-        if whole & set(item.path.parts):
+        if {"chaos", "e2e"} & set(item.path.parts):
             item.add_marker(pytest.mark.timeout(900))
 
 
