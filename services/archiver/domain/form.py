@@ -28,6 +28,10 @@ PART_LEAST_SECONDS: Final = 15.0  # a part that its own fade-out leaves shorter 
 FADE_BEGINS_DB: Final = 6.0  # below the median: the last second that counts as music (§2.4)
 FADE_UNHEARD_DB: Final = 1.0  # of five seconds in the mean below the median: a join may not dip further
 FADE_LONGEST_SECONDS: Final = 30  # how far back a slow fade-out is followed
+JOIN_SIDE_SECONDS: Final = 3  # of either side, and of a join's middle: what its dip is measured by (§8)
+HEARD_SECONDS: Final = int(JOIN_SECONDS) + JOIN_SIDE_SECONDS
+JOIN_STEADY_DB: Final = 0.5  # a join that is expected to dip by less is good enough
+JOIN_SOUGHT_SECONDS: Final = 30  # how much of a take is given away for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +201,44 @@ def is_short_of(measures: Measures, seconds: float) -> bool:
     return measures.seconds < seconds - SHORT_BY_SECONDS
 
 
+def dip_db(ending: Sequence[float], beginning: Sequence[float]) -> float:
+    """How far the level sinks in a join, by levels of the seconds before its end and of those from its begin on.
+
+    Of its middle three seconds, against the mean of three on either side; both are `HEARD_SECONDS` long.
+    """
+    join = int(JOIN_SECONDS)
+    off, on = ([10 ** (level / 10) for level in levels] for levels in (ending[-join:], beginning[:join]))
+    turns = [math.sin(math.pi * (second + 0.5) / (2 * join)) ** 2 for second in range(join)]
+    both = [falls * (1 - turn) + rises * turn for falls, rises, turn in zip(off, on, turns, strict=True)]
+    edge = (join - JOIN_SIDE_SECONDS) // 2
+    sides = ending[:JOIN_SIDE_SECONDS], beginning[join:]
+    around = [10 * math.log10(statistics.mean(10 ** (level / 10) for level in side)) for side in sides]
+    return statistics.mean(around) - 10 * math.log10(statistics.mean(both[edge : edge + JOIN_SIDE_SECONDS]))
+
+
+def joined_at(first: Measures, wanted: Wanted, second: Measures | None = None) -> float:
+    """Where the first of two parts ends: the last whole second at which the join is expected to be steady.
+
+    Before the first's own fade-out; where it is steady nowhere, where it is expected to dip least. `second` must reach
+    the end from there; without one composer plays on, and evenly.
+    """
+    latest = first.played_out_seconds
+    least = 0.0 if second is None else wanted.seconds + JOIN_SECONDS - second.seconds
+    least = max(least, latest - JOIN_SOUGHT_SECONDS, PART_LEAST_SECONDS)
+    places = range(int(latest), math.ceil(least) - 1, -1)
+    if second is None:
+        beginning = [statistics.median(first.levels_db)] * HEARD_SECONDS
+    else:
+        louder = gain_db(first, wanted) - gain_db(second, wanted)
+        beginning = [level - louder for level in second.levels_db[:HEARD_SECONDS]]
+    dips: dict[int, float] = {}
+    for place in places:
+        dips[place] = dip_db(first.levels_db[place - HEARD_SECONDS : place], beginning)
+        if dips[place] <= JOIN_STEADY_DB:
+            return float(place)
+    return float(min(dips, key=dips.__getitem__, default=latest))
+
+
 def suffice_together(takes: Sequence[Measures], wanted: Wanted) -> bool:
     """Whether the second take, behind the first up to its own fade-out, plays to the end (§2.4, 2)."""
     return len(takes) > 1 and takes[0].played_out_seconds + takes[1].seconds >= wanted.seconds + JOIN_SECONDS
@@ -206,7 +248,7 @@ def continues_from(takes: Sequence[Measures], wanted: Wanted) -> int | None:
     """The second of the file from which composer is to play on (§2.4, 3); `None` where the takes are enough."""
     if is_long_enough(takes[0], wanted) or suffice_together(takes, wanted):
         return None
-    return int(takes[0].played_out_seconds - JOIN_SECONDS)
+    return int(joined_at(takes[0], wanted) - JOIN_SECONDS)
 
 
 def plan_form(takes: Sequence[Measures], wanted: Wanted, rest: Measures | None = None) -> Recipe:
@@ -221,9 +263,9 @@ def plan_form(takes: Sequence[Measures], wanted: Wanted, rest: Measures | None =
         end = min(first.seconds, end)
         parts = [_part(0, first, end, wanted)]
     elif suffice_together(takes, wanted):
-        parts = _then(0, first, 1, takes[1], wanted)
+        parts = _then(first, joined_at(first, wanted, takes[1]), 1, takes[1], wanted)
     elif rest is not None:
-        parts = _then(0, first, len(takes), rest, wanted)
+        parts = _then(first, joined_at(first, wanted), len(takes), rest, wanted)
         if wanted.last and rest.has_faded:
             return Recipe(tuple(parts), wanted.samples, max(0.0, end - FADE_LAST_SECONDS))
     else:
@@ -236,11 +278,10 @@ def plan_form(takes: Sequence[Measures], wanted: Wanted, rest: Measures | None =
     return Recipe(tuple(parts), wanted.samples)
 
 
-def _then(source: int, first: Measures, other: int, second: Measures, wanted: Wanted) -> list[Part]:
-    """One up to where its own fade-out begins, the other from there to the end."""
-    until = first.played_out_seconds
+def _then(first: Measures, until: float, other: int, second: Measures, wanted: Wanted) -> list[Part]:
+    """The first take up to a second of its own, the other from there to the end."""
     rest = wanted.seconds - until + JOIN_SECONDS
-    return [_part(source, first, until, wanted), _part(other, second, rest, wanted)]
+    return [_part(0, first, until, wanted), _part(other, second, rest, wanted)]
 
 
 def _in_turn(takes: Sequence[Measures], wanted: Wanted) -> list[Part]:

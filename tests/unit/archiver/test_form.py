@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from services.archiver.domain.failures import Code, GiveUp
 from services.archiver.domain.form import (
+    HEARD_SECONDS,
     JOIN_SECONDS,
     Measures,
     Wanted,
     continues_from,
+    dip_db,
     gain_db,
     may_stay_coded,
     plan_form,
@@ -19,8 +21,12 @@ from services.archiver.domain.form import (
 )
 
 
-def measures(seconds: float, *, lufs: float = -16.0, peak: float = -3.0, faded: int = 0) -> Measures:
-    levels = [-18.0] * (int(seconds) - faded) + [-60.0] * faded
+def measures(
+    seconds: float, *, lufs: float = -16.0, peak: float = -3.0, faded: int = 0, breath: float = 0.0
+) -> Measures:
+    """`breath`: by how many decibels the level comes and goes, every eleven seconds."""
+    music = int(seconds) - faded
+    levels = [-18.0 + breath * math.sin(2 * math.pi * second / 11) for second in range(music)] + [-60.0] * faded
     return Measures(round(seconds * 44100), 44100, 2, lufs, peak, 2.0, tuple(levels))
 
 
@@ -119,6 +125,16 @@ def test_a_join_lies_before_a_fade_out_is_heard_however_slow_it_is(fade: int) ->
     assert 120 - fade <= ends <= 120 - fade / 2
 
 
+@pytest.mark.parametrize("seconds", range(150, 161))
+def test_takes_whose_level_comes_and_goes_are_joined_where_they_do_not_dip(seconds: int) -> None:
+    takes = [measures(seconds + 10, faded=10, breath=3.0), measures(150, breath=3.0)]
+    recipe = plan_form(takes, wanted(240))
+    end = int(recipe.parts[0].seconds)
+    assert dip_db(takes[0].levels_db[end - HEARD_SECONDS : end], takes[1].levels_db[:HEARD_SECONDS]) <= 0.5
+    assert seconds - 30 <= end <= seconds
+    assert sum(part.seconds for part in recipe.parts) == 240 + JOIN_SECONDS
+
+
 def test_a_limiter_works_only_where_the_peak_would_pass() -> None:
     assert not plan_form([measures(300, lufs=-14, peak=-1.0)], wanted(240)).parts[0].limited
     assert plan_form([measures(300, lufs=-20, peak=-3.0)], wanted(240)).parts[0].limited
@@ -134,7 +150,11 @@ def test_less_than_45_seconds_is_too_short_unless_no_more_is_planned() -> None:
 
 
 @given(
-    takes=st.lists(st.builds(measures, st.floats(45, 200), faded=st.integers(0, 40)), min_size=1, max_size=2),
+    takes=st.lists(
+        st.builds(measures, st.floats(45, 200), faded=st.integers(0, 40), breath=st.sampled_from([0.0, 1.0, 6.0])),
+        min_size=1,
+        max_size=2,
+    ),
     seconds=st.integers(50, 360),
     last=st.booleans(),
     continued=st.booleans(),
