@@ -96,34 +96,42 @@ async def s3_server(servers_folder: Path) -> AsyncIterator[components.S3]:
 
 
 @pytest.fixture(scope="session")
-async def database_template(postgres_dsn: str) -> AsyncIterator[str]:
+async def postgres_admin(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that makes and drops databases: one for all, since each costs the server a process."""
+    connection = await asyncpg.connect(postgres_dsn, timeout=10)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def database_template(postgres_dsn: str, postgres_admin: asyncpg.Connection) -> AsyncIterator[str]:
     """The name of a database with all migrations applied, from which each test's own is copied."""
     from libs.common import migrate  # noqa: PLC0415 - so that tests of the stack alone need no services' code
 
     name = f"parcours_template_{secrets.token_hex(4)}"
-    await _execute(postgres_dsn, f"CREATE DATABASE {name}")
+    await postgres_admin.execute(f"CREATE DATABASE {name}")
     await migrate.apply(_with_database(postgres_dsn, name))
     yield name
-    await _execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    await postgres_admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-async def database(postgres_dsn: str, database_template: str) -> AsyncIterator[str]:
+async def database(postgres_dsn: str, postgres_admin: asyncpg.Connection, database_template: str) -> AsyncIterator[str]:
     """The DSN of a fresh database with all migrations applied; dropped after the test."""
     name = f"parcours_test_{secrets.token_hex(6)}"
     # Copying files is half the work of writing every page to the log, which nobody will read.
-    await _execute(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {database_template} STRATEGY file_copy")
+    await postgres_admin.execute(f"CREATE DATABASE {name} TEMPLATE {database_template} STRATEGY file_copy")
     yield _with_database(postgres_dsn, name)
-    await _execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    await postgres_admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-async def empty_database(postgres_dsn: str) -> AsyncIterator[str]:
+async def empty_database(postgres_dsn: str, postgres_admin: asyncpg.Connection) -> AsyncIterator[str]:
     """The DSN of a fresh database with nothing in it; dropped after the test."""
     name = f"parcours_empty_{secrets.token_hex(6)}"
-    await _execute(postgres_dsn, f"CREATE DATABASE {name}")
+    await postgres_admin.execute(f"CREATE DATABASE {name}")
     yield _with_database(postgres_dsn, name)
-    await _execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    await postgres_admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -159,14 +167,6 @@ async def s3(s3_server: components.S3) -> AsyncIterator[components.S3]:
         yield own
         await bucket.object_versions.delete()
         await bucket.delete()
-
-
-async def _execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=10)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 def _with_database(dsn: str, name: str) -> str:

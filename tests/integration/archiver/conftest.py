@@ -106,7 +106,7 @@ async def tools(database: str, web: Web, tmp_path: Path, store_settings: ObjectS
     spool = tmp_path / "spool"
     spool.mkdir()
     async with (
-        open_database(database, "archiver") as opened,
+        open_database(database, "archiver", min_size=1) as opened,
         open_objects(store_settings) as objects,
         httpx.AsyncClient(trust_env=False, verify=authorities()) as client,
     ):

@@ -12,7 +12,7 @@ USER = uuid.UUID("00000000-0000-4000-8000-000000000001")
 
 @pytest.fixture
 async def opened(database: str) -> AsyncIterator[Database]:
-    async with open_database(database, "test") as opened:
+    async with open_database(database, "test", min_size=1) as opened:
         yield opened
 
 

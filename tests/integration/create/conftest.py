@@ -21,7 +21,7 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Database]:
-    async with open_database(database, "create") as opened:
+    async with open_database(database, "create", min_size=1) as opened:
         yield opened
 
 

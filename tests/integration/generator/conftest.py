@@ -29,7 +29,7 @@ async def composer() -> AsyncIterator[Provider]:
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Database]:
     """The test's own eyes on its database."""
-    async with open_database(database, "test") as opened:
+    async with open_database(database, "test", min_size=1) as opened:
         yield opened
 
 

@@ -176,7 +176,7 @@ async def open_resources(made: Settings) -> AsyncIterator[Resources]:
     """Everything but the loops, with accounts in the database: for tests that turn the rounds themselves."""
     dsn = made.database_url.get_secret_value()
     roster, clock = made.roster(), made.clock
-    async with open_database(dsn, "generator", max_size=12) as database, open_http() as http:
+    async with open_database(dsn, "generator", min_size=1, max_size=12) as database, open_http() as http:
         music = MusicClient(http, made.access(roster), clock)
         callback = CallbackClient(http, made.callback_url, SECRET, clock)
         resources = Resources(

@@ -120,7 +120,7 @@ async def open_whole(made: Settings, dsn: str, folder: Path, origins: tuple[str,
     spool = folder / "spool"
     spool.mkdir()
     async with (
-        open_database(dsn, "archiver") as pool,
+        open_database(dsn, "archiver", min_size=1) as pool,
         open_objects(store) as objects,
         httpx.AsyncClient(trust_env=False, verify=authorities()) as client,
         open_generator(made) as resources,
