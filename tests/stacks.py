@@ -165,11 +165,17 @@ class Stack:
 
 
 @contextlib.contextmanager
-def stack(*arguments: str, file_seconds: float | None = None, **environment: str) -> Iterator[Stack]:
+def stack(
+    *arguments: str, file_seconds: float | None = None, kafka: str | None = None, **environment: str
+) -> Iterator[Stack]:
     """A running stack on a fresh folder, stopped and removed afterwards; `environment` are settings of its services.
 
-    `file_seconds`: how long all files are, whatever was planned; `None`: as planned.
+    `file_seconds`: how long all files are, whatever was planned; `None`: as planned. `kafka`: the session's, where
+    nothing is shown of the stack's own, which costs more to start than all it will carry.
     """
+    if kafka is not None:
+        arguments += ("--kafka", kafka)
+        environment["KAFKA_PREFIX"] = f"t{secrets.token_hex(4)}."
     place = components.data_place()
     with tempfile.TemporaryDirectory(prefix="parcours-stack-", dir=place, ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o711)  # PostgreSQL's own user passes through

@@ -20,11 +20,11 @@ STRANGER = uuid4()
 
 
 @pytest.fixture(scope="module")
-def silent() -> Iterator[tuple[Stack, stacks.StandIn]]:
+def silent(kafka_bootstrap: str) -> Iterator[tuple[Stack, stacks.StandIn]]:
     """A stack whose provider accepts every call and never calls back; its clocks run at their real speed."""
     with stacks.stand_in(callbacks="none", speed=1.0) as provider:
         settings = dict(provider.settings) | {"TIME_SCALE": "1"}
-        with stacks.stack(file_seconds=None, **settings) as stack:
+        with stacks.stack(file_seconds=None, kafka=kafka_bootstrap, **settings) as stack:
             yield stack, provider
 
 

@@ -216,7 +216,7 @@ HOSTILE = {
 
 
 async def test_hostile_files_are_refused_each_for_its_reason_and_the_run_becomes_ready_all_the_same(
-    hostile: str,
+    hostile: str, kafka_bootstrap: str
 ) -> None:
     """Too big, no music, a redirect, a private address: one for each of four segments, whose next attempts are good."""
     with stacks.stand_in(speed=5) as provider:
@@ -225,7 +225,7 @@ async def test_hostile_files_are_refused_each_for_its_reason_and_the_run_becomes
             "PROVIDERS": "suno,composer",  # what cannot be mended by asking again goes to the next provider
             "TIME_SCALE": "0.3",  # slow enough for the composer, which renders in real time
         }
-        with stacks.stack(file_seconds=None, **settings) as stack:
+        with stacks.stack(file_seconds=None, kafka=kafka_bootstrap, **settings) as stack:
             stack.shorten(segments=len(HOSTILE))
             async with stack.listener() as client, stack.database() as connection:
                 run_id = (await stacks.create(client, strategy="all"))["runId"]

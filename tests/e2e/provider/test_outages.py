@@ -51,12 +51,14 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-async def played() -> AsyncIterator[Played]:
+async def played(kafka_bootstrap: str) -> AsyncIterator[Played]:
     """What is accepted at first is left to itself; then one illness after the other, at last the provider's end."""
     with contextlib.ExitStack() as opened:
         provider = opened.enter_context(simulated("suno", "--speed", str(SPEED), "--seed", "4"))
         settings = suno_settings(provider, 1 / SPEED, "suno,composer")
-        async with rig(opened.enter_context(stack(file_seconds=None, **settings)), provider) as made:
+        async with rig(
+            opened.enter_context(stack(file_seconds=None, kafka=kafka_bootstrap, **settings)), provider
+        ) as made:
             story = Played(made)
             runs = await made.begin([HEALTHY, STUCK, GONE])
             await until(partial(_accepted, made), 60, "acceptance")

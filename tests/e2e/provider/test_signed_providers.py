@@ -79,12 +79,14 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-async def played() -> AsyncIterator[Played]:
+async def played(kafka_bootstrap: str) -> AsyncIterator[Played]:
     """First fal with Replicate behind it, then Replicate alone, since fal's wallet is empty."""
     with contextlib.ExitStack() as opened:
         options = ("--speed", str(SPEED), "--done", DONE_SECONDS)
         fal, replicate = (opened.enter_context(simulated(name, *options)) for name in ("fal", "replicate"))
-        async with rig(opened.enter_context(stack(file_seconds=None, **_settings(fal, replicate))), fal) as made:
+        async with rig(
+            opened.enter_context(stack(file_seconds=None, kafka=kafka_bootstrap, **_settings(fal, replicate))), fal
+        ) as made:
             story = Played(made)
             runs = await _play(story, "fal", fal, FAL)
             runs += await _play(story, "fal", fal, [WALLET])

@@ -42,7 +42,7 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-async def played() -> AsyncIterator[Played]:
+async def played(kafka_bootstrap: str) -> AsyncIterator[Played]:
     """One stack, two generators and archivers: first the webhooks, files and codes, side by side, then the kills."""
     with contextlib.ExitStack() as opened:
         points = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="parcours-points-")))
@@ -53,7 +53,9 @@ async def played() -> AsyncIterator[Played]:
                 "OPENAI_API_KEY": "test",
                 "OPENAI_BASE_URL": model.url,
             }
-            running = opened.enter_context(stack("--workers", "generator=2,archiver=2", file_seconds=None, **settings))
+            running = opened.enter_context(
+                stack("--workers", "generator=2,archiver=2", file_seconds=None, kafka=kafka_bootstrap, **settings)
+            )
             async with rig(running, provider) as made:
                 story = Played(made)
                 await _play_side_by_side(story)
