@@ -22,6 +22,7 @@ from services.archiver.clients.files import Files
 from services.archiver.domain import form
 from services.archiver.domain.addresses import AllowList
 from services.archiver.domain.failures import MayPass
+from services.archiver.domain.joins import JOIN_SECONDS
 from services.archiver.handlers.taking import Made
 from services.archiver.handlers.tools import PlayOn
 from tests.integration.composer.running import KEY, started
@@ -171,7 +172,7 @@ def _judge(made: Made) -> Judged:
     command = [str(FFMPEG), "-v", "error", "-i", str(made.formed.path), "-f", "f32le", "-ac", "2", "-"]
     pcm = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, "<f4").reshape(-1, 2)
     joins = list(_joins(made))
-    half = round(form.JOIN_SECONDS / 2 * RATE)
+    half = round(JOIN_SECONDS / 2 * RATE)
     power = np.cumsum(np.concatenate(([0.0], np.square(pcm, dtype=np.float64).mean(axis=1))))
     near = [place for join in joins for place in range(join - 4 * half, join + 4 * half, RATE // 10)]
     others = [
@@ -203,8 +204,8 @@ def _joins(made: Made) -> Iterator[int]:
     end = 0.0
     for part in made.formed.parts[:-1]:
         end += float(str(part["to_seconds"])) - float(str(part["from_seconds"]))
-        yield round((end - form.JOIN_SECONDS / 2) * RATE)
-        end -= form.JOIN_SECONDS
+        yield round((end - JOIN_SECONDS / 2) * RATE)
+        end -= JOIN_SECONDS
 
 
 def _parts(made: Made) -> str:

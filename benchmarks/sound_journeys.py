@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from benchmarks.sound_cells import tempo_of
 from services.archiver.domain.containers import Container
-from services.archiver.domain.form import JOIN_SECONDS
 from services.archiver.domain.gate import Mode, thresholds
+from services.archiver.domain.joins import JOIN_SECONDS
 from services.archiver.sound.findings import Where
 from services.archiver.sound.measure import measure
 from services.composer.engine.harmony import SUBDIVISIONS

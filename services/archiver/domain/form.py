@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any, Final, Self
 
 from services.archiver.domain.failures import Code, GiveUp
+from services.archiver.domain.joins import HEARD_SECONDS, JOIN_SECONDS, steadiest
 
 SAMPLE_RATE: Final = 44100  # Hz of what is stored
 KILOBITS: Final = 192  # of what is stored (audio-and-player.md §1)
@@ -19,7 +20,6 @@ PEAK_CODED_DBTP: Final = -1.0  # true peak in the coded file (§1)
 MAX_GAIN_DB: Final = 20.0  # raw loudness is −35…−7 LUFS (§4); silence must not become noise
 FADE_LAST_SECONDS: Final = 12.0  # the last segment ends inside its file (§2.1)
 TAIL_SECONDS: Final = 5.0  # lies under the head of the next segment
-JOIN_SECONDS: Final = 5.0  # equal-power, between parts
 SHORT_BY_SECONDS: Final = 2.0  # such a file is padded inside its tail (§2.4)
 RAW_LEAST_SECONDS: Final = 45.0  # §4
 EXACT_SAMPLES: Final = 1152  # one frame
@@ -28,10 +28,7 @@ PART_LEAST_SECONDS: Final = 15.0  # a part that its own fade-out leaves shorter 
 FADE_BEGINS_DB: Final = 6.0  # below the median: the last second that counts as music (§2.4)
 FADE_UNHEARD_DB: Final = 1.0  # of five seconds in the mean below the median: a join may not dip further
 FADE_LONGEST_SECONDS: Final = 30  # how far back a slow fade-out is followed
-JOIN_SIDE_SECONDS: Final = 3  # of either side, and of a join's middle: what its dip is measured by (§8)
-HEARD_SECONDS: Final = int(JOIN_SECONDS) + JOIN_SIDE_SECONDS
-JOIN_STEADY_DB: Final = 0.5  # a join that is expected to dip by less is good enough
-JOIN_SOUGHT_SECONDS: Final = 30  # how much of a take is given away for it
+JOIN_SOUGHT_SECONDS: Final = 30  # how much of a take is given away for a steady join
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,21 +198,6 @@ def is_short_of(measures: Measures, seconds: float) -> bool:
     return measures.seconds < seconds - SHORT_BY_SECONDS
 
 
-def dip_db(ending: Sequence[float], beginning: Sequence[float]) -> float:
-    """How far the level sinks in a join, by levels of the seconds before its end and of those from its begin on.
-
-    Of its middle three seconds, against the mean of three on either side; both are `HEARD_SECONDS` long.
-    """
-    join = int(JOIN_SECONDS)
-    off, on = ([10 ** (level / 10) for level in levels] for levels in (ending[-join:], beginning[:join]))
-    turns = [math.sin(math.pi * (second + 0.5) / (2 * join)) ** 2 for second in range(join)]
-    both = [falls * (1 - turn) + rises * turn for falls, rises, turn in zip(off, on, turns, strict=True)]
-    edge = (join - JOIN_SIDE_SECONDS) // 2
-    sides = ending[:JOIN_SIDE_SECONDS], beginning[join:]
-    around = [10 * math.log10(statistics.mean(10 ** (level / 10) for level in side)) for side in sides]
-    return statistics.mean(around) - 10 * math.log10(statistics.mean(both[edge : edge + JOIN_SIDE_SECONDS]))
-
-
 def joined_at(first: Measures, wanted: Wanted, second: Measures | None = None) -> float:
     """Where the first of two parts ends: the last whole second at which the join is expected to be steady.
 
@@ -231,12 +213,7 @@ def joined_at(first: Measures, wanted: Wanted, second: Measures | None = None) -
     else:
         louder = gain_db(first, wanted) - gain_db(second, wanted)
         beginning = [level - louder for level in second.levels_db[:HEARD_SECONDS]]
-    dips: dict[int, float] = {}
-    for place in places:
-        dips[place] = dip_db(first.levels_db[place - HEARD_SECONDS : place], beginning)
-        if dips[place] <= JOIN_STEADY_DB:
-            return float(place)
-    return float(min(dips, key=dips.__getitem__, default=latest))
+    return float(steadiest(first.levels_db, beginning, places) or latest)
 
 
 def suffice_together(takes: Sequence[Measures], wanted: Wanted) -> bool:

@@ -11,7 +11,8 @@ import structlog
 from services.archiver import storage
 from services.archiver.domain.alignment import Alignment, first_part_seconds
 from services.archiver.domain.failures import GiveUp
-from services.archiver.domain.form import FADE_LAST_SECONDS, JOIN_SECONDS, TAIL_SECONDS
+from services.archiver.domain.form import FADE_LAST_SECONDS, TAIL_SECONDS
+from services.archiver.domain.joins import JOIN_SECONDS
 from services.archiver.handlers.growing import GrowingCopies
 from services.archiver.handlers.tools import Tools
 from services.archiver.sound.comparing import compare

@@ -11,6 +11,7 @@ from libs.common.fault_points import reach
 from services.archiver.domain import form, gate
 from services.archiver.domain.failures import Code, GiveUp, MayPass
 from services.archiver.domain.form import Wanted
+from services.archiver.domain.joins import JOIN_SECONDS
 from services.archiver.handlers.tools import Tools
 from services.archiver.sound.measure import Take, inspect
 from services.archiver.storage import Order
@@ -52,7 +53,7 @@ async def continue_take(
 async def _inspect(path: Path, begins_at: int, wanted: Wanted, tools: Tools) -> Take:
     """Judge it as any file but for its length, which may be short; its level is that of what does not fade yet."""
     seconds = wanted.seconds - begins_at
-    level = max(seconds - form.FADE_LAST_SECONDS, form.JOIN_SECONDS) if wanted.last else seconds
+    level = max(seconds - form.FADE_LAST_SECONDS, JOIN_SECONDS) if wanted.last else seconds
     rest = await inspect(tools.ffmpeg, path, keep_seconds=level, clicks=True)
     if rest.measures.seconds < seconds - 1 / form.SAMPLE_RATE:
         raise GiveUp(Code.DURATION_OFF, f"{rest.measures.seconds:.3f} s of {seconds:.3f}")

@@ -12,7 +12,6 @@ from services.archiver.domain.containers import Container
 from services.archiver.domain.failures import Code, GiveUp
 from services.archiver.domain.form import (
     EXACT_SAMPLES,
-    JOIN_SECONDS,
     KILOBITS,
     LEVEL_TOLERANCE_LU,
     MAX_GAIN_DB,
@@ -25,6 +24,7 @@ from services.archiver.domain.form import (
     may_stay_coded,
     plan_form,
 )
+from services.archiver.domain.joins import JOIN_SECONDS
 from services.archiver.sound import ffmpeg
 from services.archiver.sound.findings import Where
 from services.archiver.sound.measure import Take, measure, read_summary

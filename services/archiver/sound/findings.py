@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.archiver.domain.form import JOIN_SECONDS
 from services.archiver.domain.gate import thresholds
+from services.archiver.domain.joins import JOIN_SECONDS
 from services.archiver.sound.beat import tempi
 from services.archiver.sound.hearing import FRAME_HOPS, HASH_FRAMES, HOPS_PER_SECOND, Heard
 

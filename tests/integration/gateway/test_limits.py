@@ -46,7 +46,7 @@ async def test_an_address_has_a_limit_of_its_own_that_probes_do_not_use_up(
 ) -> None:
     async with world.gateway(_limited(shared_database, behind, objects, address_requests_per_minute=5)) as edge:
         for path in ("/livez", "/readyz", "/health", "/api/v1/health", "/metrics") * 2:
-            assert (await edge.get(path)).status_code == 200
+            assert (await edge.get(path)).status_code != httpx.codes.TOO_MANY_REQUESTS, path
         statuses = [(await edge.get("/v1/runs")).status_code for _ in range(6)]
         assert statuses == [401] * 5 + [429]
         assert (await edge.get("/livez")).status_code == 200

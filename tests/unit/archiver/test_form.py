@@ -8,17 +8,15 @@ from hypothesis import strategies as st
 
 from services.archiver.domain.failures import Code, GiveUp
 from services.archiver.domain.form import (
-    HEARD_SECONDS,
-    JOIN_SECONDS,
     Measures,
     Wanted,
     continues_from,
-    dip_db,
     gain_db,
     may_stay_coded,
     plan_form,
     refuse_too_short,
 )
+from services.archiver.domain.joins import HEARD_SECONDS, JOIN_SECONDS, dip_db
 
 
 def measures(

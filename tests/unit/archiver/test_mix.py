@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from services.archiver.domain import gate
-from services.archiver.domain.form import JOIN_SECONDS
 from services.archiver.domain.gate import Mode
+from services.archiver.domain.joins import JOIN_SECONDS
 from services.archiver.domain.narration import Effect
 from services.archiver.handlers.narrating import narrate
 from services.archiver.sound.coding import Formed
