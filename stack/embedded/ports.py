@@ -7,7 +7,7 @@ import socket
 # its choice here and the server's bind, nor while a killed server is being restarted.
 FIRST, LAST = 20_000, 32_000
 TRIES = 200
-_taken: dict[int, socket.socket] = {}
+_taken: dict[int, int] = {}  # the descriptor of its mark
 
 
 def free_port() -> int:
@@ -43,5 +43,5 @@ def _take(port: int) -> bool:
     except OSError:
         mark.close()
         return False
-    _taken[port] = mark
+    _taken[port] = mark.detach()  # open for as long as we live: a socket object would warn of it at the end
     return True

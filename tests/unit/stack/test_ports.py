@@ -1,5 +1,6 @@
 """Claims about ports: what one process was given no other is given while it lives, whether or not it listens yet."""
 
+import os
 import subprocess
 import sys
 
@@ -34,5 +35,5 @@ def test_a_port_that_another_process_was_given_is_not_given_again_before_it_ends
 def _unmarked() -> int:
     """A free port without our own mark."""
     port = ports.free_port()
-    ports._taken.pop(port).close()
+    os.close(ports._taken.pop(port))
     return port
