@@ -1,6 +1,7 @@
 """Owns what every test may ask for: real servers (one of each a session), a database, topics or a bucket of its own."""
 
 import ipaddress
+import logging
 import os
 import secrets
 import shutil
@@ -172,6 +173,23 @@ async def s3(s3_server: components.S3) -> AsyncIterator[components.S3]:
 def _with_database(dsn: str, name: str) -> str:
     server, _, query = dsn.partition("?")
     return f"{server.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
+
+
+# --- what a test changes of its process ---
+
+
+@pytest.fixture
+def restored_logs() -> Iterator[None]:
+    """Who configures logs as a service does gives the process back as it was, or later tests are told its lines."""
+    import structlog  # noqa: PLC0415 - tests of the stack alone need none
+
+    root = logging.getLogger()
+    before = (root.handlers, root.level)
+    yield
+    root.handlers, root.level = before
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 # --- no network in unit tests ---

@@ -238,8 +238,13 @@ def stand_in(callbacks: str = "all", speed: float = 20.0, audio: Path | None = N
 
 
 async def create(client: httpx.AsyncClient, **changes: object) -> dict[str, Any]:
-    """Start a run as a listener does; the answer's body."""
-    answer = await client.post("/v1/runs", json=BODY | changes)
+    """Start a run as a listener does, who asks again when the machine is too busy; the answer's body."""
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    for _ in range(3):
+        answer = await client.post("/v1/runs", json=BODY | changes, headers=headers)
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+        await asyncio.sleep(1.0)
     assert answer.status_code == httpx.codes.CREATED, answer.text
     created: dict[str, Any] = answer.json()
     return created

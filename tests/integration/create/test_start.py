@@ -231,6 +231,7 @@ async def test_nobody_starts_a_run_without_being_a_user(
     assert await counts(connection) == NOTHING
 
 
+@pytest.mark.usefixtures("restored_logs")
 async def test_logs_of_requests_hold_nothing_of_the_person(
     database: str, pool: Database, user_id: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -19,15 +18,8 @@ MARKER = "MARKER-5f3a"
 
 
 @pytest.fixture(autouse=True)
-def _configured() -> Iterator[None]:
-    root = logging.getLogger()
-    before = (root.handlers, root.level)
+def _configured(restored_logs: None) -> None:  # noqa: ARG001 - what is restored afterwards
     logs.configure("callback", "info", "1.2", "canary")
-    yield
-    root.handlers, root.level = before
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
