@@ -71,6 +71,7 @@ async def played(kafka_bootstrap: str) -> AsyncIterator[Played]:
             story.accepted, story.refused = ledger["accepted"], ledger["refusals"]
             story.judged = await made.judged(runs)
             provider.process.kill()
+            provider.process.wait()  # else it may still take a call, whose reply would be lost
             await _serve(story, [REFUSED])
             yield story
 
